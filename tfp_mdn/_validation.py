@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,6 @@ def as_float_array(name: str, value: ArrayLike) -> FloatArray:
     except ValueError as error:
         msg = f"{name} must be a rectangular array of numbers; its rows have different lengths."
         raise ValueError(msg) from error
-    if array.dtype == object:
-        array = _numbers_from_objects(name, array)
     if array.dtype.kind not in "iuf":
         msg = (
             f"{name} must hold real numbers, got dtype {array.dtype}. "
@@ -178,15 +176,3 @@ def as_generator(name: str, rng: np.random.Generator | int | None) -> np.random.
         )
         raise TypeError(msg)
     return np.random.default_rng(as_whole_number(name, rng, minimum=0))
-
-
-def _numbers_from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Convert an object array whose elements are all real numbers, as data frames produce them."""
-    for item in array.ravel():
-        if isinstance(item, bool | np.bool_) or not isinstance(item, numbers.Real):
-            msg = (
-                f"{name} must hold real numbers, got an object array "
-                f"with {item!r} of type {type(item).__name__}."
-            )
-            raise TypeError(msg)
-    return array.astype(np.float64)
