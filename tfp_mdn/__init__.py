@@ -1,3 +1,67 @@
-"""Mixture density networks on TensorFlow Probability."""
+"""Mixture density networks on TensorFlow Probability.
 
-__version__ = "0.1.0"
+The names below are loaded when they are first used, so that importing the package is quick and
+does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tfp_mdn._version import __version__
+
+if TYPE_CHECKING:
+    from tfp_mdn import callbacks, datasets, initializers, layers, losses, mixture, plotting
+    from tfp_mdn.estimator import MDNRegressor
+    from tfp_mdn.extraction import extract_parameters, to_distribution
+    from tfp_mdn.losses import negative_log_likelihood
+    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.models import build_mdn
+    from tfp_mdn.persistence import load, save
+
+__all__ = [
+    "MDNRegressor",
+    "MixtureParameters",
+    "__version__",
+    "build_mdn",
+    "callbacks",
+    "datasets",
+    "extract_parameters",
+    "initializers",
+    "layers",
+    "load",
+    "losses",
+    "mixture",
+    "negative_log_likelihood",
+    "plotting",
+    "save",
+    "to_distribution",
+]
+
+_HOMES = {
+    "MDNRegressor": "estimator",
+    "MixtureParameters": "mixture",
+    "build_mdn": "models",
+    "extract_parameters": "extraction",
+    "load": "persistence",
+    "negative_log_likelihood": "losses",
+    "save": "persistence",
+    "to_distribution": "extraction",
+}
+_MODULES = {"callbacks", "datasets", "initializers", "layers", "losses", "mixture", "plotting"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"tfp_mdn.{name}")
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"tfp_mdn.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    msg = f"module 'tfp_mdn' has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,9 +1,9 @@
-"""Checks of shape, range and type whose messages name the argument, what was expected and what was given."""
+"""Checks of arguments whose messages name the argument, what was expected and what was given."""
 
 from __future__ import annotations
 
 import numbers
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,10 @@ __all__ = [
     "as_float_array",
     "as_generator",
     "as_real",
+    "as_real_array",
     "as_rows",
     "as_whole_number",
+    "check_finite",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -38,6 +40,16 @@ def as_float_array(name: str, value: ArrayLike) -> FloatArray:
         TypeError: If the elements are not real numbers.
         ValueError: If nested sequences have uneven lengths.
     """
+    return as_real_array(name, value).astype(np.float64, copy=False)
+
+
+def as_real_array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return `value` as an array of integers or floats, whatever their width.
+
+    Raises:
+        TypeError: If the elements are not real numbers.
+        ValueError: If nested sequences have uneven lengths.
+    """
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -49,7 +61,7 @@ def as_float_array(name: str, value: ArrayLike) -> FloatArray:
             f"Convert it first, for instance with {name}.astype('float64')."
         )
         raise TypeError(msg)
-    return array.astype(np.float64, copy=False)
+    return array
 
 
 def as_finite_array(name: str, value: ArrayLike) -> FloatArray:
@@ -60,6 +72,16 @@ def as_finite_array(name: str, value: ArrayLike) -> FloatArray:
         ValueError: If an element is NaN or infinite; the message counts them and names the first.
     """
     array = as_float_array(name, value)
+    check_finite(name, array)
+    return array
+
+
+def check_finite(name: str, array: NDArray[Any]) -> None:
+    """Raise if an array of numbers holds NaN or infinity.
+
+    Raises:
+        ValueError: If an element is NaN or infinite; the message counts them and names the first.
+    """
     finite = np.isfinite(array)
     if not finite.all():
         bad = np.argwhere(~finite)
@@ -70,7 +92,6 @@ def as_finite_array(name: str, value: ArrayLike) -> FloatArray:
             f"the first{place} ({array[first]}). Drop or fill them first."
         )
         raise ValueError(msg)
-    return array
 
 
 def as_rows(

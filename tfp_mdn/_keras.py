@@ -1,0 +1,68 @@
+"""Guards in front of tf_keras: refuse what it would fail on cryptically, or train without."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+__all__ = ["check_input_shape", "reject_keras3", "reject_keras3_in_model"]
+
+
+def check_input_shape(name: str, shape: tuple[int, ...], model: tf_keras.Model) -> None:
+    """Raise if a built model with one input cannot take an array of this shape.
+
+    Raises:
+        ValueError: If the shape does not fit the model's input; (N,) fits an input of (N, 1).
+    """
+    if not model.built or not isinstance(model.input_shape, tuple):
+        return
+    expected = tf.TensorShape(model.input_shape)
+    if not expected.is_compatible_with(shape if len(shape) > 1 else (*shape, 1)):
+        sizes = ", ".join("any" if size is None else str(size) for size in expected[1:])
+        msg = f"{name} must have shape (N, {sizes}) for this model, got {shape}."
+        raise ValueError(msg)
+
+
+def reject_keras3(name: str, *values: Any) -> None:
+    """Raise if one of the values is an object of Keras 3.
+
+    TensorFlow Probability's layers are built on Keras 2, which lives on as the package `tf_keras`.
+
+    Args:
+        name: Name of the argument, for the message.
+        *values: Layers, models, optimizers, callbacks, tensors, or nested structures of them.
+
+    Raises:
+        TypeError: If the class of a value comes from the package `keras` in version 3.
+    """
+    for value in tf.nest.flatten(values):
+        if _is_keras3(value):
+            msg = (
+                f"{name} holds a Keras 3 object ({type(value).__module__}."
+                f"{type(value).__name__}), but TensorFlow Probability's layers work with Keras 2. "
+                "Make it with `import tf_keras` instead of `import keras` or `tf.keras`."
+            )
+            raise TypeError(msg)
+
+
+def reject_keras3_in_model(name: str, model: Any) -> None:
+    """Raise if a tf_keras model was built through a Keras 3 layer.
+
+    Called on a tf_keras tensor, a Keras 3 layer leaves plain operations behind whose weights the
+    model neither tracks nor trains; what betrays it are Keras 3 variables among their arguments.
+
+    Raises:
+        TypeError: As `reject_keras3`.
+    """
+    reject_keras3(name, model)
+    if not isinstance(model, tf_keras.Model):
+        return
+    for layer in model._flatten_layers():
+        for node in layer._inbound_nodes:
+            reject_keras3(name, node.call_args, node.call_kwargs)
+
+
+def _is_keras3(value: Any) -> bool:
+    return any(base.__module__.split(".")[0] == "keras" for base in type(value).__mro__)

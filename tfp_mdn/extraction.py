@@ -1,0 +1,253 @@
+"""The bridge between TensorFlow and NumPy: mixture parameters out of models, distributions back."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+import tf_keras
+from numpy.typing import NDArray
+
+from tfp_mdn._keras import check_input_shape, reject_keras3, reject_keras3_in_model
+from tfp_mdn._validation import FloatArray, as_real_array, as_whole_number, check_finite
+from tfp_mdn.mixture import MixtureParameters
+
+__all__ = ["extract_parameters", "to_distribution"]
+
+tfd = tfp.distributions
+
+# Where a part cannot be a composite tensor, as inside the layers of TFP, their constructors return
+# these parents instead of their own class.
+_MixtureSameFamily, _Independent = (
+    public.__bases__[0] for public in (tfd.MixtureSameFamily, tfd.Independent)
+)
+
+# Rows per compiled call: beyond this the network's activations leave the processor's caches and
+# memory grows without a gain in speed.
+_CHUNK_ROWS = 16384
+
+# One compiled function per model and structure of its inputs. The functions refer to their model
+# weakly, so that an entry goes when its model does.
+_COMPILED: weakref.WeakKeyDictionary[Any, dict[Any, Callable[..., Any]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def extract_parameters(
+    model_or_distribution: Any, x: Any = None, *, batch_size: int | None = None
+) -> MixtureParameters:
+    """Return the weights, means and variances of a mixture for every row of an input grid.
+
+    A model is compiled once, for inputs of any number of rows, and called in chunks, so the memory
+    in use is that of the result and of one chunk. The arrays equal
+    `mixture_distribution.probs_parameter()`, `components_distribution.mean()` and
+    `components_distribution.variance()` of `model(x)` to the rounding of the model's own numbers.
+
+    Args:
+        model_or_distribution: A `tf_keras` model that ends in a mixture layer, ours or one of
+            `tfp.layers`; or a distribution, which needs no `x`: a `tfd.MixtureSameFamily` of
+            `Normal`, `Independent`, `MultivariateNormalDiag` or `MultivariateNormalTriL`
+            components, or what such a model returned.
+        x: Inputs of shape (N, F), or (N,) for one feature; (N, T, F) for a model of sequences,
+            whose N T steps become rows in C order; a list or dictionary of such arrays for a model
+            of several inputs.
+        batch_size: Rows per call of the model, when the default does not fit into memory.
+
+    Returns:
+        `MixtureParameters` of N rows, in the units of the target. Components with a full scale
+        matrix have `covariances` too.
+
+    Raises:
+        TypeError: If the first argument is neither a model nor a mixture of normals, or comes from
+            Keras 3; if `x` does not hold numbers.
+        ValueError: If `x` is missing, empty, not finite or of the wrong shape.
+
+    Example:
+        >>> import numpy as np
+        >>> from tfp_mdn.models import build_mdn
+        >>> parameters = extract_parameters(build_mdn(num_components=3), np.linspace(-1, 1, 100))
+        >>> parameters.weights.shape, parameters.means.shape, parameters.variances.shape
+        ((100, 3), (100, 3, 1), (100, 3, 1))
+    """
+    if isinstance(model_or_distribution, tfd.Distribution):
+        if x is not None:
+            msg = "x must be None for a distribution, whose rows are there already."
+            raise ValueError(msg)
+        tensors = _parameter_tensors(model_or_distribution)
+        return _from_arrays([_as_float64(tensor) for tensor in tensors])
+    reject_keras3_in_model("model_or_distribution", model_or_distribution)
+    if not isinstance(model_or_distribution, tf_keras.Model):
+        msg = (
+            "model_or_distribution must be a tf_keras model or a tfp distribution, got "
+            f"{type(model_or_distribution).__name__}."
+        )
+        raise TypeError(msg)
+    inputs, num_rows = _as_inputs(x, model_or_distribution)
+    rows = _CHUNK_ROWS if batch_size is None else as_whole_number("batch_size", batch_size)
+    compiled = _compiled(model_or_distribution, inputs)
+    results: list[FloatArray] = []
+    for start in range(0, num_rows, rows):
+        chunk = tf.nest.map_structure(lambda array: array[start : start + rows], inputs)  # noqa: B023
+        tensors = compiled(chunk)
+        per_input = int(tensors[0].shape[0]) // len(tf.nest.flatten(chunk)[0])
+        if not results:
+            results = [np.empty((num_rows * per_input, *tensor.shape[1:])) for tensor in tensors]
+        for result, tensor in zip(results, tensors, strict=True):
+            result[start * per_input : start * per_input + len(tensor)] = tensor.numpy()
+    return _from_arrays(results)
+
+
+def to_distribution(parameters: MixtureParameters) -> tfp.distributions.MixtureSameFamily:
+    """Return the mixture as a distribution of TensorFlow Probability, in float64.
+
+    Args:
+        parameters: Parameters of N mixtures of K components in D dimensions.
+
+    Returns:
+        A `tfd.MixtureSameFamily` with batch shape (N,) and event shape (D,).
+
+    Raises:
+        TypeError: If `parameters` is something else.
+
+    Example:
+        >>> to_distribution(MixtureParameters([[1.0]], [[[2.0]]], [[[9.0]]])).stddev().numpy()
+        array([[3.]])
+    """
+    if not isinstance(parameters, MixtureParameters):
+        msg = f"parameters must be MixtureParameters, got {type(parameters).__name__}."
+        raise TypeError(msg)
+    if parameters.covariances is None:
+        normal = tfd.Normal(parameters.means, np.sqrt(parameters.variances))
+        components = tfd.Independent(normal, reinterpreted_batch_ndims=1)
+    else:
+        scale_tril = np.linalg.cholesky(parameters.covariances)
+        components = tfd.MultivariateNormalTriL(parameters.means, scale_tril)
+    return tfd.MixtureSameFamily(tfd.Categorical(probs=parameters.weights), components)
+
+
+def _compiled(model: tf_keras.Model, inputs: Any) -> Callable[..., Any]:
+    """Return the compiled function from inputs of this structure to parameter tensors."""
+    signature = tf.nest.map_structure(
+        lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), inputs
+    )
+    # A Sequential model can change after it was compiled here: its layers are part of the key.
+    layers = tuple(id(layer) for layer in model.layers)
+    key = (str(signature), layers)
+    functions = _COMPILED.setdefault(model, {})
+    if key not in functions:
+        reference = weakref.ref(model)
+
+        @tf.function(input_signature=[signature], autograph=False)
+        def parameters(values: Any) -> Any:
+            model = reference()
+            assert model is not None  # it is alive: its caller holds it
+            return _parameter_tensors(model(values, training=False))
+
+        functions[key] = parameters
+    return functions[key]
+
+
+def _parameter_tensors(distribution: Any) -> list[tf.Tensor]:
+    """Return weights (R, K), means (R, K, D) and scales: (R, K, D), or (R, K, D, D) if triangular.
+
+    The scales leave as standard deviations and are squared in float64, where they cannot vanish.
+    """
+    mixture = _unwrapped(distribution)
+    if not isinstance(mixture, _MixtureSameFamily):
+        msg = (
+            "the parameters can be read off a tfd.MixtureSameFamily only, got "
+            f"{type(mixture).__name__}. End the model in tfp_mdn.layers.MixtureNormal."
+        )
+        raise TypeError(msg)
+    components = _unwrapped(mixture.components_distribution)
+    means, scales = components.mean(), _scales(components)
+    weights = mixture.mixture_distribution.probs_parameter()
+    if mixture.event_shape.rank == 0:
+        means, scales = means[..., tf.newaxis], scales[..., tf.newaxis]
+    batch_shape = mixture.batch_shape_tensor()
+    scale_ndims = scales.shape.rank - components.batch_shape.rank + 1
+    return [
+        _flat_rows(tensor, batch_shape, ndims)
+        for tensor, ndims in ((weights, 1), (means, 2), (scales, scale_ndims))
+    ]
+
+
+def _scales(components: Any) -> tf.Tensor:
+    """Return standard deviations, or lower-triangular scales if the components have them."""
+    normal = components
+    if isinstance(components, _Independent):
+        normal = _unwrapped(components.distribution)
+    if isinstance(normal, tfd.Normal) and components.event_shape.rank in (0, 1):
+        return components.stddev()
+    if isinstance(normal, tfd.MultivariateNormalDiag) and normal is components:
+        return components.stddev()
+    if isinstance(normal, tfd.MultivariateNormalTriL) and normal is components:
+        tril = components.scale.to_dense()
+        shape = tf.concat([components.batch_shape_tensor(), tf.shape(tril)[-2:]], axis=0)
+        return tf.broadcast_to(tril, shape)
+    msg = (
+        "the components must be Normal, Independent Normal, MultivariateNormalDiag or "
+        f"MultivariateNormalTriL, got {type(normal).__name__} with event shape "
+        f"{components.event_shape}."
+    )
+    raise TypeError(msg)
+
+
+def _flat_rows(tensor: tf.Tensor, batch_shape: tf.Tensor, ndims: int) -> tf.Tensor:
+    """Broadcast a parameter of `ndims` axes over the batch and make that one axis of rows."""
+    last = tf.shape(tensor)[-ndims:]
+    full = tf.broadcast_to(tensor, tf.concat([batch_shape, last], axis=0))
+    return tf.reshape(full, tf.concat([[-1], last], axis=0))
+
+
+def _unwrapped(distribution: Any) -> Any:
+    """Return the distribution inside the wrapper that the layers of TFP put around theirs."""
+    return getattr(distribution, "tensor_distribution", distribution)
+
+
+def _as_float64(tensor: tf.Tensor) -> FloatArray:
+    return tensor.numpy().astype(np.float64)
+
+
+def _from_arrays(arrays: list[FloatArray]) -> MixtureParameters:
+    weights, means, scales = arrays
+    if scales.ndim == means.ndim:
+        return MixtureParameters(weights, means, scales**2)
+    covariances = scales @ np.swapaxes(scales, -1, -2)
+    variances = np.diagonal(covariances, axis1=-2, axis2=-1)
+    return MixtureParameters(weights, means, variances, covariances)
+
+
+def _as_inputs(x: Any, model: tf_keras.Model) -> tuple[Any, int]:
+    """Return the arrays of `x` as the model takes them, and their number of rows."""
+    if x is None:
+        msg = "x must be given with a model: the inputs at which to read its parameters."
+        raise ValueError(msg)
+    reject_keras3("x", x)
+    several = isinstance(x, dict) or (
+        isinstance(x, list | tuple) and all(isinstance(part, np.ndarray | tf.Tensor) for part in x)
+    )
+    # A model that standardises its own inputs takes them in float64, where no digit is lost.
+    wants_float64 = bool(model.inputs) and model.inputs[0].dtype == tf.float64
+    dtype = "float64" if wants_float64 else tf_keras.backend.floatx()
+
+    def as_input(value: Any) -> NDArray[Any]:
+        array = as_real_array("x", value)
+        array = array[:, np.newaxis] if array.ndim == 1 else array
+        if array.ndim < 2 or array.size == 0:
+            msg = f"x must have shape (N, F) with at least one row, got {array.shape}."
+            raise ValueError(msg)
+        check_finite("x", array)
+        check_input_shape("x", array.shape, model)
+        return array.astype(dtype, copy=False)
+
+    inputs = tf.nest.map_structure(as_input, x) if several else as_input(x)
+    lengths = {len(array) for array in tf.nest.flatten(inputs)}
+    if len(lengths) > 1:
+        msg = f"the arrays in x must have the same number of rows, got {sorted(lengths)}."
+        raise ValueError(msg)
+    return inputs, lengths.pop()

@@ -1,0 +1,82 @@
+"""Starts a mixture layer from the targets, so that its components cover the data from step one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from tfp_mdn._validation import FloatArray, as_rows
+from tfp_mdn.layers import MixtureNormal
+
+__all__ = ["start_from_targets"]
+
+# A random start gives every row its own components before anything is learned; a tenth of the
+# usual kernel lets the biases, and so the data, decide where they begin.
+_KERNEL_FACTOR = 0.1
+
+# Wide enough that neighbouring components overlap: K of them, spread over the data, with standard
+# deviations of 4 / K times that of the target leave no gap between them.
+_OVERLAP = 4.0
+
+
+def start_from_targets(model: tf_keras.Model, y: Any) -> tf_keras.Model:
+    """Set the layer before a mixture head so that its components start spread over the targets.
+
+    The rows of `y` are ordered along their first principal axis and cut into K equal groups:
+    component k starts at the mean of group k, with weight 1/K and a standard deviation of at least
+    4/K of the target's. A component that starts far from all data receives no gradient and stays
+    dead; from this start none is far.
+
+    Args:
+        model: Model whose last two layers are `Dense` and `layers.MixtureNormal`, with weights.
+        y: Targets of shape (N,) or (N, D), in target units.
+
+    Returns:
+        The same model.
+
+    Raises:
+        TypeError: If the model does not end in those layers.
+        ValueError: If it has no weights yet, or `y` is of the wrong shape or not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from tfp_mdn.models import build_mdn
+        >>> model = start_from_targets(build_mdn(2, input_size=1), np.array([0.0, 1.0, 4.0, 5.0]))
+        >>> model.layers[-2].bias.numpy()[2::2].round(3)
+        array([0.5, 4.5], dtype=float32)
+    """
+    if len(model.layers) < 2 or not isinstance(model.layers[-1], MixtureNormal):
+        msg = "model must end in a Dense layer and a tfp_mdn.layers.MixtureNormal."
+        raise TypeError(msg)
+    dense, head = model.layers[-2], model.layers[-1]
+    if not isinstance(dense, tf_keras.layers.Dense):
+        msg = f"the layer before the mixture must be Dense, got {type(dense).__name__}."
+        raise TypeError(msg)
+    if not dense.built:
+        msg = "the model has no weights yet: give build_mdn an input_size, or call it on data."
+        raise ValueError(msg)
+    (size,) = head.event_shape or (1,)
+    standardised = (as_rows("y", y, num_columns=size) - head.loc) / head.scale
+    means, scales = _spread_components(standardised, head.num_components)
+    floored = np.maximum(scales, head.min_scale)
+    raw_scales = floored + np.log(-np.expm1(-floored))  # the inverse of softplus
+    components = np.concatenate([means, raw_scales], axis=1)
+    kernel, _ = dense.get_weights()
+    bias = np.concatenate([np.zeros(head.num_components), components.ravel()])
+    dense.set_weights([_KERNEL_FACTOR * kernel, bias])
+    return model
+
+
+def _spread_components(y: FloatArray, num_components: int) -> tuple[FloatArray, FloatArray]:
+    """Return means and standard deviations (K, D) of groups along the first principal axis."""
+    centred = y - y.mean(axis=0)
+    axis = np.linalg.svd(centred, full_matrices=False)[2][0]
+    # With fewer rows than components, rows serve more than one of them.
+    repeats = -(-num_components // len(y))
+    ordered = np.repeat(y[np.argsort(centred @ axis, kind="stable")], repeats, axis=0)
+    groups = np.array_split(ordered, num_components)
+    means = np.stack([group.mean(axis=0) for group in groups])
+    within = np.stack([group.std(axis=0) for group in groups])
+    return means, np.maximum(within, _OVERLAP / num_components * y.std(axis=0))

@@ -1,0 +1,284 @@
+"""Mixture layers that end a Keras model, so that calling the model returns a distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+import tf_keras
+from tensorflow_probability.python.layers.internal import distribution_tensor_coercible
+
+from tfp_mdn._keras import reject_keras3
+from tfp_mdn._validation import FloatArray, as_finite_array, as_real, as_whole_number
+
+__all__ = ["DEFAULT_MIN_SCALE", "MixtureNormal"]
+
+tfd = tfp.distributions
+
+# Without a floor, softplus of a parameter below about -104 is 0 in float32, the density of that
+# component is 0/0, and the whole log-probability NaN. The value is small enough to change nothing
+# else for targets of ordinary size.
+DEFAULT_MIN_SCALE = 1e-6
+
+# float32 carries 24 bits: beyond this ratio of location to scale, an affine map keeps fewer than
+# about three decimal digits of the standardised target.
+_MAX_FLOAT32_RATIO = 1e4
+
+_CONVERSIONS = {
+    name: getattr(tfd.Distribution, name) for name in ("mean", "sample", "stddev", "variance")
+}
+
+
+class MixtureDistribution(distribution_tensor_coercible._TensorCoercible):
+    """What a model that ends in `MixtureNormal` returns: a `tfd.MixtureSameFamily` and a tensor.
+
+    It is TFP's own wrapper with four corrections: `dist[i]` selects rows of the batch instead of
+    slicing a tensor, `prob` and `cdf` work, and `log_prob` refuses targets whose shape would
+    silently broadcast against the rows.
+    """
+
+    def _log_prob(self, value: Any, **kwargs: Any) -> Any:
+        self._check_target(value)
+        return super()._log_prob(value, **kwargs)
+
+    def _prob(self, value: Any, **kwargs: Any) -> Any:
+        return tf.exp(self._log_prob(value, **kwargs))
+
+    def _log_cdf(self, value: Any, **kwargs: Any) -> Any:
+        self._check_target(value)
+        return super()._log_cdf(value, **kwargs)
+
+    def _cdf(self, value: Any, **kwargs: Any) -> Any:
+        return tf.exp(self._log_cdf(value, **kwargs))
+
+    def _check_target(self, value: Any) -> None:
+        shape, event_shape, batch_shape = value.shape, self.event_shape, self.batch_shape
+        if shape.rank in (None, 0):
+            return
+        if event_shape.rank == 1 and not (shape.rank == 1 and batch_shape.rank == 0):
+            size = event_shape[0]
+            if shape[-1] != size:
+                hint = "; write y[:, None] for one value a row" if size == 1 else ""
+                msg = (
+                    f"y has shape {shape}, but its last axis must be the target's {size} "
+                    f"dimension(s): expected {[*batch_shape, size]}{hint}."
+                )
+                raise ValueError(msg)
+        if event_shape.rank == 0 and batch_shape.rank == 1:
+            rows = batch_shape[0]
+            if shape.as_list() == [rows, 1] and rows != 1:
+                msg = (
+                    f"y has shape {shape} where event_shape=() expects ({rows},): it would "
+                    f"broadcast to ({rows}, {rows}). Write y[:, 0], or use event_shape=(1,)."
+                )
+                raise ValueError(msg)
+
+
+# TFP's metaclass overwrites the operators of a class body, so this one is set after it.
+MixtureDistribution.__getitem__ = lambda self, slices: self.tensor_distribution[slices]
+
+
+@tf_keras.saving.register_keras_serializable(package="tfp_mdn")
+class MixtureNormal(tfp.layers.MixtureNormal):
+    """A mixture of independent normals as the last layer of a `tf_keras` model.
+
+    The density that it returns for parameters `logits` (K), and `location` and `raw_scale` (K, D):
+
+        p(y) = sum_k softmax(logits)_k prod_d N(y_d | m_kd, s_kd^2),
+        m = loc + scale * location,    s = scale * max(softplus(raw_scale), min_scale)
+
+    The order of the parameters is that of `tfp.layers.MixtureNormal`, so weights trained with it
+    give equal outputs here. Unlike it, the layer saves and reloads in safe mode, never divides by a
+    vanished scale, and becomes the conditional mean where Keras needs a tensor.
+
+    Args:
+        num_components: Number of components K.
+        event_shape: Shape of one target: `(D,)`, an integer D, or `()` for a scalar.
+        min_scale: Floor of every standard deviation, in units of `scale`.
+        loc: Location of the affine map of the target: a number or D numbers, in target units.
+        scale: Scale of that map, likewise; the network then works in standard units. With a
+            location that is large against the scale, pass `dtype="float64"` too.
+        convert_to_tensor_fn: What stands in for the distribution as a tensor, in `model.predict`
+            for instance: "mean", "sample", "stddev" or "variance".
+        **kwargs: Keyword arguments of `tf_keras.layers.Layer`, such as `name` and `dtype`.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a number is out of range or a shape does not fit `event_shape`.
+
+    References:
+        C. M. Bishop (1994), Mixture density networks, technical report NCRG/94/004, Aston
+        University.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> layer = MixtureNormal(3, event_shape=(2,))
+        >>> layer(tf.zeros((5, layer.params_size(3, (2,))))).batch_shape
+        TensorShape([5])
+    """
+
+    def __init__(
+        self,
+        num_components: int,
+        event_shape: int | Sequence[int] = (1,),
+        convert_to_tensor_fn: str | Callable[[Any], Any] = "mean",
+        *,
+        min_scale: float = DEFAULT_MIN_SCALE,
+        loc: Any = 0.0,
+        scale: Any = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        num_components = as_whole_number("num_components", num_components)
+        event_shape = _as_event_shape(event_shape)
+        self._conversion_name = _conversion_name(convert_to_tensor_fn)
+        super().__init__(num_components, event_shape, _CONVERSIONS[self._conversion_name], **kwargs)
+        self._min_scale = as_real("min_scale", min_scale, above=0.0)
+        self._loc = _as_per_dimension("loc", loc, event_shape)
+        self._scale = _as_per_dimension("scale", scale, event_shape)
+        if not (self._scale > 0).all():
+            msg = f"scale must be greater than 0, got {scale!r}."
+            raise ValueError(msg)
+        self._params_size = int(self.params_size(num_components, event_shape))
+        # What `tf_keras.layers.Lambda` calls: in place of the function that the parent closes over.
+        self.function = self._distribution_and_tensor
+
+    @property
+    def num_components(self) -> int:
+        """Number of mixture components K."""
+        return self._num_components
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one target: (D,) or ()."""
+        return tuple(self._event_shape)
+
+    @property
+    def min_scale(self) -> float:
+        """Floor of every standard deviation, in units of `scale`."""
+        return self._min_scale
+
+    @property
+    def loc(self) -> FloatArray:
+        """Location of the affine map of the target, () or (D,), in target units."""
+        return self._loc
+
+    @property
+    def scale(self) -> FloatArray:
+        """Scale of the affine map of the target, () or (D,), in target units."""
+        return self._scale
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the mixture that `inputs`, of shape (..., params_size), describe."""
+        reject_keras3("inputs", inputs)
+        size = inputs.shape[-1] if len(inputs.shape) else None
+        if size != self._params_size:
+            msg = (
+                f"MixtureNormal({self._num_components}, event_shape={self.event_shape}) needs "
+                f"{self._params_size} parameters a row in the last axis of its input, got shape "
+                f"{tuple(inputs.shape)}. End the network in "
+                f"Dense(MixtureNormal.params_size({self._num_components}, {self.event_shape}))."
+            )
+            raise ValueError(msg)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments as plain values, without code."""
+        # The parents' configurations hold a pickled function, which safe mode rightly refuses.
+        config = tf_keras.layers.Layer.get_config(self)
+        config.update(
+            num_components=self._num_components,
+            event_shape=list(self.event_shape),
+            min_scale=self._min_scale,
+            loc=self._loc.tolist(),
+            scale=self._scale.tolist(),
+            convert_to_tensor_fn=self._conversion_name,
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MixtureNormal:
+        """Make the layer that `get_config` describes."""
+        # `Lambda.from_config` looks for a function in the configuration; there is none here.
+        return cls(**config)
+
+    def _distribution_and_tensor(self, params: Any) -> tuple[MixtureDistribution, tf.Tensor]:
+        """Return the distribution and its tensor, each knowing the other as Keras expects."""
+        distribution = MixtureDistribution(
+            self._distribution(params), _CONVERSIONS[self._conversion_name]
+        )
+        value = distribution._value()
+        # TFP loses the size of an axis of length 1 in a graph; Keras reads it off the tensor.
+        value.set_shape(distribution.batch_shape.concatenate(distribution.event_shape))
+        value._tfp_distribution = distribution
+        distribution._shape = value.shape
+        distribution.get_shape = value.get_shape
+        return distribution, value
+
+    def _distribution(self, params: tf.Tensor) -> tfp.distributions.MixtureSameFamily:
+        if params.dtype in (tf.float16, tf.bfloat16):
+            params = tf.cast(params, tf.float32)  # half precision has no room for densities
+        count, (size,) = self._num_components, self.event_shape or (1,)
+        logits, rest = params[..., :count], params[..., count:]
+        shape = tf.concat([tf.shape(params)[:-1], [count, 2 * size]], axis=0)
+        location, raw_scale = tf.split(tf.reshape(rest, shape), 2, axis=-1)
+        unit = tf.constant(self._scale, params.dtype)
+        means = tf.constant(self._loc, params.dtype) + unit * location
+        scales = unit * _lower_bound(tf.nn.softplus(raw_scale), self._min_scale)
+        if self.event_shape:
+            components = tfd.Independent(tfd.Normal(means, scales), reinterpreted_batch_ndims=1)
+        else:
+            components = tfd.Normal(means[..., 0], scales[..., 0])
+        return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), components)
+
+
+def _lower_bound(values: tf.Tensor, bound: float) -> tf.Tensor:
+    """Return max(values, bound), whose gradient at the floor passes only where it leads upwards.
+
+    A plain maximum has no gradient below the bound, so a component that once fell there would
+    never come back; this is the rule "identity if towards" of Ballé et al. (2018),
+    https://openreview.net/forum?id=rkcQFMZRb.
+    """
+    floor = tf.constant(bound, values.dtype)
+
+    @tf.custom_gradient
+    def bounded(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            passes = tf.logical_or(inputs >= floor, upstream < 0)
+            return tf.where(passes, upstream, tf.zeros_like(upstream))
+
+        return tf.maximum(inputs, floor), gradient
+
+    return bounded(values)
+
+
+def _as_event_shape(event_shape: int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(event_shape, list | tuple | tf.TensorShape | np.ndarray):
+        sizes = tuple(as_whole_number("event_shape", size) for size in event_shape)
+    else:
+        sizes = (as_whole_number("event_shape", event_shape),)
+    if len(sizes) > 1:
+        msg = f"event_shape must be () or (D,), got {sizes}."
+        raise ValueError(msg)
+    return sizes
+
+
+def _as_per_dimension(name: str, value: Any, event_shape: tuple[int, ...]) -> FloatArray:
+    array = as_finite_array(name, value)
+    if array.shape not in ((), event_shape):
+        msg = f"{name} must be a number or have the event shape {event_shape}, got {array.shape}."
+        raise ValueError(msg)
+    return array
+
+
+def _conversion_name(conversion: str | Callable[[Any], Any]) -> str:
+    for name, method in _CONVERSIONS.items():
+        if conversion == name or conversion is method:
+            return name
+    msg = (
+        f"convert_to_tensor_fn must be one of {sorted(_CONVERSIONS)}, got {conversion!r}. "
+        "Another function cannot be saved safely: apply it to model(x) instead."
+    )
+    raise ValueError(msg)

@@ -1,0 +1,215 @@
+"""Builds mixture density networks: a network of any kind with a mixture layer at its end."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from numpy.typing import NDArray
+
+from tfp_mdn._keras import check_input_shape, reject_keras3, reject_keras3_in_model
+from tfp_mdn._validation import as_finite_array, as_real_array, as_whole_number, check_finite
+from tfp_mdn.layers import DEFAULT_MIN_SCALE, MixtureNormal
+
+__all__ = ["build_mdn"]
+
+
+def build_mdn(
+    num_components: int = 5,
+    event_size: int = 1,
+    *,
+    hidden_units: Sequence[int] = (64, 64),
+    activation: str | Callable[[Any], Any] = "gelu",
+    backbone: tf_keras.Model | tf_keras.layers.Layer | None = None,
+    covariance_type: str = "diag",
+    min_scale: float = DEFAULT_MIN_SCALE,
+    input_size: int | None = None,
+    loc: Any = 0.0,
+    scale: Any = 1.0,
+    seed: int | None = None,
+) -> tf_keras.Model:
+    """Build an uncompiled mixture density network, whose call returns a distribution.
+
+    The network is `backbone`, or dense hidden layers, followed by one linear layer of
+    K (1 + 2 D) units and a `layers.MixtureNormal`. Compile it with
+    `loss=tfp_mdn.negative_log_likelihood` and train it with `fit`. Beyond what `tf_keras` does, the
+    model checks what `compile`, `fit`, `evaluate` and `predict` are given.
+
+    Args:
+        num_components: Number of mixture components K.
+        event_size: Number of target dimensions D.
+        hidden_units: Units of each hidden layer; used when there is no `backbone`.
+        activation: Activation of the hidden layers; likewise.
+        backbone: A `tf_keras` model or layer that maps the inputs to features of shape (N, units),
+            or (N, T, units) for sequences.
+        covariance_type: "diag": the dimensions of a component are independent.
+        min_scale: Floor of the standard deviations, in units of `scale`.
+        input_size: Number of input features F, to build the weights now; None leaves it to the
+            first data.
+        loc: Location of the target, a number or D numbers in target units. With `scale`, the
+            network works on (y - loc) / scale while `model(x)` stays in the units of y. With a
+            `loc` the mixture layer computes in float64, so that no digit of a large one is lost.
+        scale: Scale of the target, likewise.
+        seed: Seed of the initial weights that are made here; None draws one.
+
+    Returns:
+        A `tf_keras.Model`; `model(x)` is a mixture with batch shape (N,) and event shape (D,).
+
+    Raises:
+        TypeError: If an argument has the wrong type or comes from Keras 3.
+        ValueError: If a number is out of range or arguments contradict each other.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> model = build_mdn(num_components=3, input_size=2)
+        >>> model(tf.zeros((4, 2))).mean().shape
+        TensorShape([4, 1])
+    """
+    num_components = as_whole_number("num_components", num_components)
+    event_shape = (as_whole_number("event_size", event_size),)
+    if covariance_type != "diag":
+        msg = f"covariance_type must be 'diag', got {covariance_type!r}."
+        raise ValueError(msg)
+    head = MixtureNormal(
+        num_components,
+        event_shape,
+        min_scale=min_scale,
+        loc=loc,
+        scale=scale,
+        dtype="float64" if np.any(as_finite_array("loc", loc)) else None,
+        name="mixture",
+    )
+    parameters = tf_keras.layers.Dense(
+        head.params_size(num_components, event_shape), name="parameters"
+    )
+    if backbone is None:
+        layers: list[tf_keras.layers.Layer] = [
+            tf_keras.layers.Dense(units, activation=activation) for units in _as_units(hidden_units)
+        ]
+    else:
+        _check_backbone(backbone, input_size)
+        if _has_graph(backbone):
+            outputs = head(parameters(backbone.output))
+            return MixtureModel(inputs=backbone.inputs, outputs=outputs, name="mdn")
+        layers = [backbone]
+    if input_size is not None:
+        layers.insert(0, tf_keras.Input((as_whole_number("input_size", input_size),)))
+    return MixtureSequential([*layers, parameters, head], name="mdn")
+
+
+class _ChecksItsData:
+    """Refuses, in words, what Keras would fail on cryptically or train on silently."""
+
+    built: bool
+    optimizer: Any
+    trainable_variables: Any
+
+    def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
+        """Configure the model for training; see `tf_keras.Model.compile`."""
+        reject_keras3("optimizer", optimizer)
+        reject_keras3("the arguments of compile", args, kwargs)
+        super().compile(optimizer, *args, **kwargs)  # type: ignore[misc]
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile a reloaded model as it was when it was saved."""
+        # tf_keras leaves a class that overrides `compile` uncompiled.
+        self.compile(**tf_keras.saving.deserialize_keras_object(config))
+        if self.built and self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Train the model; see `tf_keras.Model.fit`."""
+        reject_keras3("callbacks", kwargs.get("callbacks"))
+        _check_data(self, x, y, kwargs.get("sample_weight"))
+        if isinstance(kwargs.get("validation_data"), tuple):
+            _check_data(self, *kwargs["validation_data"], prefix="validation ")
+        return super().fit(x, y, *args, **kwargs)  # type: ignore[misc]
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Return the loss on given data; see `tf_keras.Model.evaluate`."""
+        _check_data(self, x, y, kwargs.get("sample_weight"))
+        return super().evaluate(x, y, *args, **kwargs)  # type: ignore[misc]
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return conditional means as an array of shape (N, D); see `tf_keras.Model.predict`."""
+        _check_data(self, x)
+        return super().predict(x, *args, **kwargs)  # type: ignore[misc]
+
+
+@tf_keras.saving.register_keras_serializable(package="tfp_mdn")
+class MixtureSequential(_ChecksItsData, tf_keras.Sequential):
+    """A stack of layers that ends in a mixture layer; see `build_mdn`."""
+
+
+@tf_keras.saving.register_keras_serializable(package="tfp_mdn")
+class MixtureModel(_ChecksItsData, tf_keras.Model):
+    """A graph of layers that ends in a mixture layer; see `build_mdn`."""
+
+
+def _as_units(hidden_units: Sequence[int]) -> list[int]:
+    if not isinstance(hidden_units, list | tuple):
+        msg = f"hidden_units must be a sequence such as (64, 64), got {hidden_units!r}."
+        raise TypeError(msg)
+    return [as_whole_number("hidden_units", units) for units in hidden_units]
+
+
+def _check_backbone(backbone: Any, input_size: int | None) -> None:
+    reject_keras3_in_model("backbone", backbone)
+    if not isinstance(backbone, tf_keras.layers.Layer):
+        msg = f"backbone must be a tf_keras model or layer, got {type(backbone).__name__}."
+        raise TypeError(msg)
+    if _has_graph(backbone):
+        if input_size is not None:
+            msg = "input_size must be None with a backbone that has inputs of its own."
+            raise ValueError(msg)
+        if len(backbone.outputs) != 1:
+            msg = f"backbone must have one output, got {len(backbone.outputs)}."
+            raise ValueError(msg)
+
+
+def _has_graph(backbone: Any) -> bool:
+    """Tell whether a backbone is a model whose inputs and outputs are known already."""
+    return isinstance(backbone, tf_keras.Model) and backbone.inputs is not None
+
+
+def _check_data(
+    model: Any, x: Any, y: Any = None, sample_weight: Any = None, *, prefix: str = ""
+) -> None:
+    """Raise if arrays that are about to be trained on or predicted from are unfit for it.
+
+    Datasets, generators and other sources that cannot be looked into without using them up pass.
+    """
+    if not isinstance(x, np.ndarray | tf.Tensor | list | tuple | dict) and not hasattr(x, "iloc"):
+        return
+    inputs = [_checked_rows(f"{prefix}x", leaf) for leaf in tf.nest.flatten(x)]
+    for array in inputs:
+        check_input_shape(f"{prefix}x", array.shape, model)
+        if array.dtype.kind != "f" and not model.built:
+            msg = f"{prefix}x must hold floating-point numbers, got {array.dtype}."
+            raise TypeError(msg)
+    num_rows = len(inputs[0])
+    named = [(f"{prefix}y", y), (f"{prefix}sample_weight", sample_weight)]
+    for name, values in [(name, values) for name, values in named if values is not None]:
+        array = _checked_rows(name, values)
+        if len(array) != num_rows:
+            msg = f"{name} must have {num_rows} rows as {prefix}x has, got {len(array)}."
+            raise ValueError(msg)
+    if y is not None and np.asarray(y).dtype.kind != "f":
+        msg = (
+            f"{prefix}y must hold floating-point numbers, got {np.asarray(y).dtype}. "
+            "Convert it first, for instance with y.astype('float32')."
+        )
+        raise TypeError(msg)
+
+
+def _checked_rows(name: str, values: Any) -> NDArray[Any]:
+    array = as_real_array(name, values)
+    if array.ndim == 0 or array.size == 0:
+        msg = f"{name} must be an array with at least one row, got shape {array.shape}."
+        raise ValueError(msg)
+    check_finite(name, array)
+    return array
