@@ -8,36 +8,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tf_keras
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from tfp_mdn import persistence
-from tfp_mdn._validation import FloatArray, as_real, as_whole_number
-from tfp_mdn.callbacks import KeepBestAverage
+from tfp_mdn._validation import FloatArray
 from tfp_mdn.extraction import extract_parameters
 from tfp_mdn.initializers import start_from_targets
 from tfp_mdn.layers import MixtureNormal
-from tfp_mdn.losses import negative_log_likelihood
 from tfp_mdn.mixture import MixtureParameters
 from tfp_mdn.models import MixtureSequential, build_mdn
+from tfp_mdn.recipe import train_with_recipe
 
 __all__ = ["MDNRegressor"]
-
-# How often the average of the weights is tried on the held-out rows. More checks cost time, fewer
-# miss the best moment of a model that overfits early.
-_NUM_CHECKS = 40
-
-# Below this many rows nothing is held out: a few rows say less about the end of training than
-# they add to it.
-_MIN_ROWS_TO_SPLIT = 10
-
-_WARM_UP = 0.02  # share of the steps over which the learning rate rises to its peak
-_EMA_MOMENTUM = 0.995  # averages the weights over about 200 steps
-_CLIP_NORM = 10.0  # keeps one bad batch from throwing the weights far away
 
 
 class MDNRegressor(RegressorMixin, BaseEstimator):
@@ -129,17 +115,19 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
             ValueError: If data or arguments are out of range, NaN, infinite or of uneven length.
         """
         self._target_names = _column_names(y)
-        X, y = validate_data(
+        inputs, targets = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2
         )
-        targets = np.asarray(y, np.float64).reshape(len(X), -1)
-        self._target_ndim = np.ndim(y)
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        self._target_ndim = targets.ndim
+        targets = targets.astype(np.float64).reshape(len(inputs), -1)
+        weights = _check_sample_weight(
+            sample_weight, inputs, dtype=np.float64, ensure_non_negative=True
+        )
         if not weights.any():
             msg = "sample_weight must be positive for at least one row."
             raise ValueError(msg)
         rng = check_random_state(self.random_state)
-        x_loc, x_scale = _location_and_scale("X", X, weights)
+        x_loc, x_scale = _location_and_scale("X", inputs, weights)
         y_loc, y_scale = _location_and_scale("y", targets, weights)
         rescale = np.divide(1.0, x_scale, where=x_scale > 0, out=np.zeros_like(x_scale))
         network = start_from_targets(
@@ -148,7 +136,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
                 targets.shape[1],
                 hidden_units=self.hidden_units,
                 activation=self.activation,
-                input_size=X.shape[1],
+                input_size=inputs.shape[1],
                 min_scale=self.min_scale,
                 scale=y_scale,
                 seed=int(rng.randint(2**31 - 1)),
@@ -156,8 +144,19 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
             targets - y_loc,
         )
         # Only differences from the mean go through float32: a large offset costs no digits.
-        self.history_ = self._train(
-            network, (X - x_loc) * rescale, targets - y_loc, weights, rng, callbacks
+        self.history_ = train_with_recipe(
+            network,
+            (inputs - x_loc) * rescale,
+            targets - y_loc,
+            weights,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            num_steps=self.num_steps,
+            noise=self.noise,
+            validation_fraction=self.validation_fraction,
+            rng=rng,
+            callbacks=callbacks,
+            verbose=self.verbose,
         )
         head = MixtureNormal(
             self.num_components,
@@ -171,15 +170,15 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
         rescaling = tf_keras.layers.Rescaling(
             rescale.tolist(), (-x_loc * rescale).tolist(), dtype="float64", name="standardise"
         )
-        raw = tf_keras.Input((X.shape[1],), dtype="float64")
+        raw = tf_keras.Input((inputs.shape[1],), dtype="float64")
         self.model_ = MixtureSequential([raw, rescaling, *network.layers[:-1], head], name="mdn")
         return self
 
     def predict_parameters(self, X: ArrayLike) -> MixtureParameters:
         """Return the mixture at each row of X (N, F), in units of y."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        return extract_parameters(self.model_, X)
+        inputs = validate_data(self, X, dtype=np.float64, reset=False)
+        return extract_parameters(self.model_, inputs)
 
     def predict(
         self,
@@ -226,86 +225,11 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
             raise ValueError(msg)
         return estimator
 
-    def _train(
-        self,
-        network: tf_keras.Model,
-        x: FloatArray,
-        y: FloatArray,
-        weights: FloatArray,
-        rng: np.random.RandomState,
-        callbacks: Sequence[tf_keras.callbacks.Callback],
-    ) -> dict[str, list[float]]:
-        """Train on standardised inputs and centred targets; leave the best averaged weights."""
-        training, held_out = self._split(weights, rng)
-        num_steps = self._num_steps(len(training))
-        steps_per_check = -(-num_steps // min(_NUM_CHECKS, num_steps))
-        num_checks = num_steps // steps_per_check
-        num_steps = num_checks * steps_per_check
-        batch_size = min(as_whole_number("batch_size", self.batch_size), len(training))
-        warm_up = max(1, round(_WARM_UP * num_steps))
-        rate = as_real("learning_rate", self.learning_rate, above=0.0)
-        schedule = tf_keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, num_steps - warm_up), warmup_target=rate, warmup_steps=warm_up
-        )
-        optimizer = tf_keras.optimizers.Adam(
-            schedule, global_clipnorm=_CLIP_NORM, use_ema=True, ema_momentum=_EMA_MOMENTUM
-        )
-        network.compile(
-            optimizer,
-            negative_log_likelihood,
-            weighted_metrics=[],
-            steps_per_execution=steps_per_check,
-        )
-        relative = (weights / weights[training].mean()).astype(np.float32)
-        data = (x.astype(np.float32), y.astype(np.float32), relative)
-        target_scale = network.layers[-1].scale.astype(np.float32)
-        noise = as_real("noise", self.noise, minimum=0.0)
-        best = KeepBestAverage()
-        history = network.fit(
-            _noisy_batches(
-                [tf.constant(part[training]) for part in data],
-                batch_size,
-                num_steps,
-                noise * np.ones(x.shape[1], np.float32),
-                noise * target_scale,
-                int(rng.randint(2**31 - 1)),
-            ),
-            steps_per_epoch=steps_per_check,
-            epochs=num_checks,
-            validation_data=tuple(part[held_out] for part in data),
-            validation_batch_size=max(batch_size, 4096),
-            callbacks=[best, *callbacks],
-            verbose=self.verbose,
-        ).history
-        if not np.isfinite(best.best_loss):
-            msg = (
-                "training diverged: no finite loss on the held-out rows was seen. "
-                "Try a smaller learning_rate or a larger min_scale."
-            )
-            raise FloatingPointError(msg)
-        steps = [float(steps_per_check * (check + 1)) for check in range(num_checks)]
-        return {"step": steps, "loss": history["loss"], "val_loss": history["val_loss"]}
-
-    def _split(
-        self, weights: FloatArray, rng: np.random.RandomState
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the indices of the rows to train on and of those held out; both if few."""
-        fraction = as_real("validation_fraction", self.validation_fraction, above=0.0, below=1.0)
-        rows = rng.permutation(np.flatnonzero(weights))
-        if len(rows) < _MIN_ROWS_TO_SPLIT:
-            return rows, rows
-        count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
-        return rows[count:], rows[:count]
-
-    def _num_steps(self, num_rows: int) -> int:
-        if self.num_steps is None:
-            return int(np.clip(0.8 * num_rows, 2000, 8000))
-        return as_whole_number("num_steps", self.num_steps)
-
     def _like_target(self, values: FloatArray) -> FloatArray:
         return values[:, 0] if self._target_ndim == 1 else values
 
     def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn what the estimator can do."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         tags.non_deterministic = self.random_state is None
@@ -365,31 +289,3 @@ def _location_and_scale(
             f"column(s) {np.flatnonzero(constant).tolist()} of {name} are constant", stacklevel=3
         )
     return loc, np.where(constant, 0.0 if name == "X" else 1.0, scale)
-
-
-def _noisy_batches(
-    data: Sequence[tf.Tensor],
-    batch_size: int,
-    num_steps: int,
-    x_noise: NDArray[np.float32],
-    y_noise: NDArray[np.float32],
-    seed: int,
-) -> tf.data.Dataset:
-    """Return a data set of shuffled batches, each with fresh noise that fades over the steps."""
-    x, y, weights = data
-    num_rows = len(x)
-
-    def batch(step: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        fading = (1.0 - tf.cast(step, tf.float32) / num_steps) ** 2
-        key = tf.stack([tf.constant(seed, tf.int64), step])
-        draws = tf.random.stateless_normal([batch_size, len(x_noise) + len(y_noise)], key)
-        noise_x, noise_y = tf.split(fading * draws, [len(x_noise), len(y_noise)], axis=1)
-        return (
-            tf.gather(x, rows) + x_noise * noise_x,
-            tf.gather(y, rows) + y_noise * noise_y,
-            tf.gather(weights, rows),
-        )
-
-    rows = tf.data.Dataset.range(num_rows).shuffle(num_rows, seed=seed).repeat()
-    steps = tf.data.Dataset.range(num_steps)
-    return tf.data.Dataset.zip(steps, rows.batch(batch_size, drop_remainder=True)).map(batch)

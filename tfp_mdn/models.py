@@ -83,12 +83,16 @@ def build_mdn(
         dtype="float64" if np.any(as_finite_array("loc", loc)) else None,
         name="mixture",
     )
-    parameters = tf_keras.layers.Dense(
-        head.params_size(num_components, event_shape), name="parameters"
-    )
+    seeds = itertools.repeat(None) if seed is None else itertools.count(_as_seed(seed))
+
+    def dense(units: int, **kwargs: Any) -> tf_keras.layers.Dense:
+        kernel = tf_keras.initializers.GlorotUniform(seed=next(seeds))
+        return tf_keras.layers.Dense(units, kernel_initializer=kernel, **kwargs)
+
+    parameters = dense(int(head.params_size(num_components, event_shape)), name="parameters")
     if backbone is None:
         layers: list[tf_keras.layers.Layer] = [
-            tf_keras.layers.Dense(units, activation=activation) for units in _as_units(hidden_units)
+            dense(units, activation=activation) for units in _as_units(hidden_units)
         ]
     else:
         _check_backbone(backbone, input_size)
@@ -148,6 +152,10 @@ class MixtureSequential(_ChecksItsData, tf_keras.Sequential):
 @tf_keras.saving.register_keras_serializable(package="tfp_mdn")
 class MixtureModel(_ChecksItsData, tf_keras.Model):
     """A graph of layers that ends in a mixture layer; see `build_mdn`."""
+
+
+def _as_seed(seed: int) -> int:
+    return as_whole_number("seed", seed, minimum=0)
 
 
 def _as_units(hidden_units: Sequence[int]) -> list[int]:

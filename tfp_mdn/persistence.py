@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import platform
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator

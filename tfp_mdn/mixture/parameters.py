@@ -1,0 +1,390 @@
+"""The frozen container of a conditional Gaussian mixture, one row of parameters for each input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from tfp_mdn._validation import FloatArray, as_generator, as_real, as_whole_number
+from tfp_mdn.mixture import conversion, density, moments, sampling
+from tfp_mdn.mixture._checks import (
+    as_covariances,
+    as_per_component,
+    as_row_index,
+    as_targets,
+    as_weights,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike
+
+__all__ = ["MixtureParameters"]
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class MixtureParameters:
+    """Weights, means and variances of N mixtures of K normal distributions in D dimensions.
+
+    Row n is the conditional density p(y | xₙ) = Σₖ weights[n, k] N(y | means[n, k], Σₙₖ), where
+    Σₙₖ is covariances[n, k], or the diagonal matrix of variances[n, k] where there are none. The
+    arrays are read-only float64 copies; rows are selected with `p[i]`, `p[a:b]`, `p[mask]` and
+    `p[indices]`, all of which keep the axis N.
+
+    Targets `y` are one value a row, (N,) or (N, D), or a grid that tries M values for every row:
+    (M, 1, D), (M, N, D), and for D = 1 also (M, N). A grid gives results with a leading axis M.
+    (N, 1) is always one value a row, and a scalar is shared by all rows (D = 1); a shape that
+    could mean two things is refused.
+
+    Args:
+        weights: Component weights (N, K), not negative; rows sum to 1 within 1e-5 and are then
+            renormalised.
+        means: Component means (N, K, D), or (N, K) for D = 1, in the target's units.
+        variances: Component variances (never standard deviations), shaped like the means.
+        covariances: Component covariances (N, K, D, D), symmetric and positive definite with the
+            variances on the diagonal, or None if the dimensions are independent in a component.
+
+    Raises:
+        TypeError: If an array does not hold real numbers.
+        ValueError: If shapes disagree or a value is out of its range.
+
+    References:
+        C. M. Bishop (1994), Mixture density networks, Aston University NCRG/94/004.
+
+    Example:
+        >>> p = MixtureParameters(
+        ...     weights=[[0.5, 0.5], [0.1, 0.9]], means=[[-1.0, 1.0], [0.0, 2.0]],
+        ...     variances=[[0.25, 0.25], [1.0, 4.0]],
+        ... )
+        >>> p
+        MixtureParameters(num_inputs=2, num_components=2, event_size=1)
+        >>> p.mean()
+        array([[0. ],
+               [1.8]])
+        >>> p.log_prob([0.0, 1.0]).round(4)
+        array([-2.2258, -1.7003])
+        >>> p[1].cdf(2.0).round(4)
+        array([0.5477])
+    """
+
+    weights: FloatArray
+    means: FloatArray
+    variances: FloatArray
+    covariances: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        """Check the arrays and replace them by read-only copies."""
+        weights = as_weights(self.weights)
+        means = as_per_component("means", self.means, weights)
+        variances = as_per_component("variances", self.variances, weights, positive=True)
+        if means.shape != variances.shape:
+            msg = (
+                f"variances must have the shape of means, {means.shape}, "
+                f"got shape {variances.shape}."
+            )
+            raise ValueError(msg)
+        covariances = None
+        if self.covariances is not None:
+            covariances = as_covariances(self.covariances, variances)
+            variances = np.diagonal(covariances, axis1=-2, axis2=-1).copy()
+        self._set(weights, means, variances, covariances)
+
+    def _set(
+        self,
+        weights: FloatArray,
+        means: FloatArray,
+        variances: FloatArray,
+        covariances: FloatArray | None,
+    ) -> None:
+        """Store the arrays and make them read-only."""
+        arrays = {
+            "weights": weights,
+            "means": means,
+            "variances": variances,
+            "covariances": covariances,
+        }
+        for name, array in arrays.items():
+            if array is not None:
+                array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    @classmethod
+    def _trusted(
+        cls,
+        weights: FloatArray,
+        means: FloatArray,
+        variances: FloatArray,
+        covariances: FloatArray | None,
+    ) -> MixtureParameters:
+        """Return parameters made of arrays that are already checked and that nobody else writes."""
+        parameters = object.__new__(cls)
+        parameters._set(weights, means, variances, covariances)
+        return parameters
+
+    @property
+    def num_inputs(self) -> int:
+        """Number of inputs N."""
+        return int(self.means.shape[0])
+
+    @property
+    def num_components(self) -> int:
+        """Number of mixture components K."""
+        return int(self.means.shape[1])
+
+    @property
+    def event_size(self) -> int:
+        """Number of target dimensions D."""
+        return int(self.means.shape[2])
+
+    def __reduce__(self) -> tuple[type[MixtureParameters], tuple[FloatArray | None, ...]]:
+        """Copy and unpickle through the constructor, so that the arrays stay read-only."""
+        return type(self), self._arrays()
+
+    def __len__(self) -> int:
+        """Return the number of inputs N."""
+        return self.num_inputs
+
+    def __iter__(self) -> Iterator[MixtureParameters]:
+        """Yield one `MixtureParameters` of one row after the other."""
+        return (self[row] for row in range(self.num_inputs))
+
+    def __repr__(self) -> str:
+        """Return the sizes, not the arrays."""
+        covariance = "" if self.covariances is None else ", covariance='full'"
+        return (
+            f"MixtureParameters(num_inputs={self.num_inputs}, "
+            f"num_components={self.num_components}, event_size={self.event_size}{covariance})"
+        )
+
+    def __getitem__(self, rows: int | slice | ArrayLike) -> MixtureParameters:
+        """Select rows; an integer gives one row and keeps the axis N.
+
+        Raises:
+            IndexError: If a row does not exist, or a mask has another length than N.
+            TypeError: If `rows` is neither an integer, a slice, a mask nor an array of integers.
+        """
+        selected = as_row_index(rows, self.num_inputs)
+        return self._map(lambda array: array[selected])
+
+    @classmethod
+    def concatenate(cls, parts: Iterable[MixtureParameters]) -> MixtureParameters:
+        """Join the rows of several mixtures that agree in K, in D and in having covariances.
+
+        Raises:
+            TypeError: If a part is not a `MixtureParameters`.
+            ValueError: If there is no part, or the parts do not agree.
+
+        Example:
+            >>> p = MixtureParameters([[1.0]], [[0.0]], [[1.0]])
+            >>> len(MixtureParameters.concatenate([p, p]))
+            2
+        """
+        parts = list(parts)
+        if not parts:
+            msg = "parts must hold at least one MixtureParameters, got none."
+            raise ValueError(msg)
+        for i, part in enumerate(parts):
+            if not isinstance(part, MixtureParameters):
+                msg = f"parts[{i}] must be a MixtureParameters, got {type(part).__name__}."
+                raise TypeError(msg)
+            if _layout(part) != _layout(parts[0]):
+                msg = (
+                    "parts must agree in num_components, event_size and in having covariances, "
+                    f"got {parts[0]!r} first and {part!r} as parts[{i}]."
+                )
+                raise ValueError(msg)
+        full = [part.covariances for part in parts if part.covariances is not None]
+        return cls._trusted(
+            np.concatenate([part.weights for part in parts]),
+            np.concatenate([part.means for part in parts]),
+            np.concatenate([part.variances for part in parts]),
+            np.concatenate(full) if full else None,
+        )
+
+    def sorted(self) -> MixtureParameters:
+        """Return the same mixtures, components ordered by the first dimension of their means.
+
+        Example:
+            >>> MixtureParameters([[0.3, 0.7]], [[5.0, 1.0]], [[1.0, 1.0]]).sorted().weights
+            array([[0.7, 0.3]])
+        """
+        order = np.argsort(self.means[..., 0], axis=1, kind="stable")
+        rows = np.arange(self.num_inputs)[:, np.newaxis]
+        return self._map(lambda array: array[rows, order])
+
+    def mean(self) -> FloatArray:
+        """Return E[Y] = Σₖ wₖ μₖ, (N, D), in the target's units."""
+        return moments.mean(self.weights, self.means)
+
+    def variance(self) -> FloatArray:
+        """Return Var(Y), (N, D), in the target's units squared: noise plus spread of the means."""
+        return moments.variance(self.weights, self.means, self.variances)
+
+    def stddev(self) -> FloatArray:
+        """Return the standard deviation √Var(Y), (N, D), in the target's units."""
+        return np.sqrt(self.variance())
+
+    def covariance(self) -> FloatArray:
+        """Return Cov(Y), (N, D, D), in the target's units squared."""
+        return moments.covariance(self.weights, self.means, self.variances, self.covariances)
+
+    def log_prob(self, y: ArrayLike) -> FloatArray:
+        """Return log p(y), (N,) or (M, N) for a grid, in nats.
+
+        Args:
+            y: Finite targets, one a row or a grid; see the class for the shapes.
+
+        Raises:
+            TypeError: If `y` does not hold real numbers.
+            ValueError: If `y` is not finite, or its shape does not fit or is ambiguous.
+
+        Example:
+            >>> p = MixtureParameters([[0.5, 0.5]], [[-1.0, 1.0]], [[0.25, 0.25]])
+            >>> p.log_prob([[[-1.0]], [[0.0]], [[1.0]]]).round(4)
+            array([[-0.9186],
+                   [-2.2258],
+                   [-0.9186]])
+        """
+        return density.log_prob(self._targets(y), *self._arrays())
+
+    def prob(self, y: ArrayLike) -> FloatArray:
+        """Return the density p(y), (N,) or (M, N) for a grid, in 1 / (target's units)^D.
+
+        Args:
+            y: Finite targets, one a row or a grid; see the class for the shapes.
+
+        Raises:
+            TypeError: If `y` does not hold real numbers.
+            ValueError: If `y` is not finite, or its shape does not fit or is ambiguous.
+        """
+        return np.exp(self.log_prob(y))
+
+    def responsibilities(self, y: ArrayLike) -> FloatArray:
+        """Return p(component k | y), (N, K) or (M, N, K) for a grid; rows sum to 1.
+
+        A row is NaN where p(y) is 0 even in log space, that is, where y lies beyond 1e154 standard
+        deviations from every component.
+
+        Args:
+            y: Finite targets, one a row or a grid; see the class for the shapes.
+
+        Raises:
+            TypeError: If `y` does not hold real numbers.
+            ValueError: If `y` is not finite, or its shape does not fit or is ambiguous.
+        """
+        return density.responsibilities(self._targets(y), *self._arrays())
+
+    def cdf(self, y: ArrayLike) -> FloatArray:
+        """Return P(Y ≤ y), (N,) or (M, N) for a grid, for targets of one dimension.
+
+        Args:
+            y: Targets, one a row or a grid; -inf and inf are allowed.
+
+        Raises:
+            TypeError: If `y` does not hold real numbers.
+            ValueError: If D is not 1, `y` is NaN, or its shape does not fit or is ambiguous.
+        """
+        self._require_single_dimension("cdf")
+        targets = as_targets("y", y, self.num_inputs, 1, allow_infinite=True)
+        return density.cdf(targets, self.weights, self.means, self.variances)
+
+    def sample(
+        self,
+        size: int,
+        rng: np.random.Generator | int | None = None,
+        temperature: float = 1.0,
+        scale_temperature: float = 1.0,
+    ) -> FloatArray:
+        """Draw `size` targets from each of the N mixtures, (S, N, D), in the target's units.
+
+        A component is drawn first, then a value of that component alone. For one seed,
+        `scale_temperature` changes only how far the draws lie from the same component means.
+
+        Args:
+            size: Number of draws S ≥ 0 for each row.
+            rng: Generator, integer seed, or None for fresh randomness.
+            temperature: Divisor of the logits: 1 samples the mixture, 0 only the heaviest
+                component (the first of several that tie); weights of 0 stay 0.
+            scale_temperature: Factor of the covariances: 0 gives the component means.
+
+        Raises:
+            TypeError: If an argument is of another type.
+            ValueError: If `size` or a temperature is negative, or a temperature is not finite.
+
+        Example:
+            >>> p = MixtureParameters([[0.4, 0.6]], [[-1.0, 1.0]], [[0.25, 0.25]])
+            >>> p.sample(2, rng=0, temperature=0.0, scale_temperature=0.0)[..., 0]
+            array([[1.],
+                   [1.]])
+        """
+        return sampling.sample(
+            as_whole_number("size", size, minimum=0),
+            *self._arrays(),
+            as_generator("rng", rng),
+            temperature=as_real("temperature", temperature, minimum=0.0),
+            scale_temperature=as_real("scale_temperature", scale_temperature, minimum=0.0),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return sizes and arrays as plain numbers and lists that `json.dumps` takes as they are.
+
+        Example:
+            >>> MixtureParameters([[1.0]], [[0.5]], [[2.0]]).to_dict()["means"]
+            [[[0.5]]]
+        """
+        return conversion.to_dict(*self._arrays())
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> MixtureParameters:
+        """Return the parameters that `to_dict` wrote, equal to the last bit.
+
+        Raises:
+            TypeError: If `data` is not a mapping, or an entry does not hold real numbers.
+            ValueError: If an entry is missing or does not fit the others.
+        """
+        return cls(*conversion.from_dict(data))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a tidy table with one line for each row and component.
+
+        The columns are row, component, weight, mean_0, ..., variance_0, ... and, where there are
+        covariances, covariance_0_1 and so on for each pair of dimensions.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        return conversion.to_dataframe(*self._arrays())
+
+    def _arrays(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray | None]:
+        """Return the arrays in the order in which every kernel takes them."""
+        return self.weights, self.means, self.variances, self.covariances
+
+    def _targets(self, y: ArrayLike) -> FloatArray:
+        """Return checked targets (N, D) or (M, N, D)."""
+        return as_targets("y", y, self.num_inputs, self.event_size)
+
+    def _require_single_dimension(self, method: str) -> None:
+        """Refuse a method that has a meaning for D = 1 only."""
+        if self.event_size != 1:
+            msg = (
+                f"{method} is for targets of one dimension (event_size 1), "
+                f"got event_size {self.event_size}. Take one dimension's margin first."
+            )
+            raise ValueError(msg)
+
+    def _map(self, function: Callable[[FloatArray], FloatArray]) -> MixtureParameters:
+        """Return the parameters whose arrays are all put through one selection of elements."""
+        covariances = None if self.covariances is None else function(self.covariances)
+        return self._trusted(
+            function(self.weights), function(self.means), function(self.variances), covariances
+        )
+
+
+def _layout(parameters: MixtureParameters) -> tuple[int, int, bool]:
+    """Return what has to agree between mixtures whose rows are joined."""
+    full = parameters.covariances is not None
+    return parameters.num_components, parameters.event_size, full
