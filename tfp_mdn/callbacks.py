@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-__all__ = ["KeepBestAverage"]
+__all__ = ["KeepBestAverage", "ProgressBar"]
 
 
 class KeepBestAverage(tf_keras.callbacks.Callback):
@@ -41,3 +41,52 @@ class KeepBestAverage(tf_keras.callbacks.Callback):
         """Leave the model with the best averages."""
         if self._best_weights is not None:
             self.model.set_weights(self._best_weights)
+
+
+class ProgressBar(tf_keras.callbacks.Callback):
+    """Shows a bar with the losses and the remaining time on a terminal, and nothing elsewhere.
+
+    It needs the package `rich`, which comes with the extra "cli".
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._progress: Any = None
+        self._task: Any = None
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Open the bar."""
+        try:
+            from rich import console, progress
+        except ImportError as error:
+            msg = 'ProgressBar needs the package rich: pip install "tfp-mdn[cli]".'
+            raise ImportError(msg) from error
+        terminal = console.Console(stderr=True)
+        self._progress = progress.Progress(
+            progress.TextColumn("training"),
+            progress.BarColumn(),
+            progress.TaskProgressColumn(),
+            progress.TextColumn("{task.fields[losses]}"),
+            progress.TimeRemainingColumn(),
+            console=terminal,
+            disable=not terminal.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=self.params["epochs"], losses="")
+        self._progress.start()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Advance the bar."""
+        logs = logs or {}
+        losses = f"loss {logs['loss']:.3f}"
+        if "val_loss" in logs:
+            losses += f"  held-out {logs['val_loss']:.3f} nats"
+        self._progress.update(self._task, completed=epoch + 1, losses=losses)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Close the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back, also after training was interrupted."""
+        if self._progress is not None:
+            self._progress.stop()

@@ -21,6 +21,7 @@ from tfp_mdn.initializers import start_from_targets
 from tfp_mdn.layers import MixtureNormal
 from tfp_mdn.mixture import MixtureParameters
 from tfp_mdn.models import MixtureSequential, build_mdn
+from tfp_mdn.preprocessing import Standardize
 from tfp_mdn.recipe import train_with_recipe
 
 __all__ = ["MDNRegressor"]
@@ -55,6 +56,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
             the held-out rows, in nats per row in units of y.
         n_features_in_: Number of features F.
         feature_names_in_: Names of the features, if X was a data frame.
+        target_names_: Names of the targets, if y was a data frame or a named series, else None.
 
     Example:
         >>> import numpy as np
@@ -114,7 +116,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
             TypeError: If an argument has the wrong type.
             ValueError: If data or arguments are out of range, NaN, infinite or of uneven length.
         """
-        self._target_names = _column_names(y)
+        self.target_names_ = _column_names(y)
         inputs, targets = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2
         )
@@ -129,7 +131,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         x_loc, x_scale = _location_and_scale("X", inputs, weights)
         y_loc, y_scale = _location_and_scale("y", targets, weights)
-        rescale = np.divide(1.0, x_scale, where=x_scale > 0, out=np.zeros_like(x_scale))
+        standardise = Standardize(x_loc, x_scale, name="standardise")
         network = start_from_targets(
             build_mdn(
                 self.num_components,
@@ -146,7 +148,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
         # Only differences from the mean go through float32: a large offset costs no digits.
         self.history_ = train_with_recipe(
             network,
-            (inputs - x_loc) * rescale,
+            standardise(inputs).numpy(),
             targets - y_loc,
             weights,
             learning_rate=self.learning_rate,
@@ -167,11 +169,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
             dtype="float64",
             name="mixture",
         )
-        rescaling = tf_keras.layers.Rescaling(
-            rescale.tolist(), (-x_loc * rescale).tolist(), dtype="float64", name="standardise"
-        )
         raw = tf_keras.Input((inputs.shape[1],), dtype="float64")
-        self.model_ = MixtureSequential([raw, rescaling, *network.layers[:-1], head], name="mdn")
+        self.model_ = MixtureSequential([raw, standardise, *network.layers[:-1], head], name="mdn")
         return self
 
     def predict_parameters(self, X: ArrayLike) -> MixtureParameters:
@@ -246,7 +245,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         return {
             "feature_names": None if names is None else names.tolist(),
-            "target_names": self._target_names,
+            "target_names": self.target_names_,
             "target_ndim": self._target_ndim,
             "arguments": parameters,
             "history": self.history_,
@@ -259,7 +258,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
         estimator.history_ = metadata["history"]
         estimator.n_features_in_ = model.input_shape[-1]
         estimator._target_ndim = metadata["target_ndim"]
-        estimator._target_names = metadata["target_names"]
+        estimator.target_names_ = metadata["target_names"]
         if metadata["feature_names"] is not None:
             estimator.feature_names_in_ = np.asarray(metadata["feature_names"], dtype=object)
         return estimator

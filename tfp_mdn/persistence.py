@@ -17,7 +17,8 @@ import tf_keras
 
 import tfp_mdn.layers
 import tfp_mdn.losses
-import tfp_mdn.models  # noqa: F401  registers the classes that a file may name
+import tfp_mdn.models
+import tfp_mdn.preprocessing  # noqa: F401  these four register the classes that a file may name
 from tfp_mdn._keras import reject_keras3_in_model
 from tfp_mdn._version import __version__
 

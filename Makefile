@@ -1,0 +1,52 @@
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint types check notebooks bench build clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY)  ## Make .venv with the package and its tools, if it is missing or out of date
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Python 3.10 to 3.13 is needed; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Setting up $(VENV); this takes a few minutes once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $(READY)
+
+demo: $(READY)  ## Train on real data; leave model, parameter table and pictures in demo/
+	@$(BIN)/tfp-mdn demo --output demo
+
+test: $(READY)  ## Run the fast tests
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: $(READY)  ## Run all tests, those that train to quality too
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## Check types
+	$(BIN)/mypy
+
+check: lint types  ## Everything that must hold before a change lands
+	$(BIN)/python -m pytest -m 'not slow' --cov --cov-report=term-missing:skip-covered
+
+notebooks: $(READY)  ## Execute the notebooks in place and collect their scores
+	$(BIN)/python notebooks/run.py
+
+bench: $(READY)  ## Measure speed
+	$(BIN)/python benchmarks/extraction.py
+
+build: $(READY)  ## Build the source archive and the wheel into dist/
+	$(BIN)/python -m build
+
+clean:  ## Remove everything that was made, .venv included
+	rm -rf $(VENV) demo dist build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,289 @@
+"""The shell tool `tfp-mdn`: from a table to a mixture density network, its parameters, pictures."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+try:
+    import click
+except ImportError as error:
+    msg = 'the shell tool needs the extra "cli": pip install "tfp-mdn[cli]"'
+    raise SystemExit(msg) from error
+
+from tfp_mdn._startup import import_quietly
+from tfp_mdn._version import __version__
+from tfp_mdn.tables import grid_table, numeric_columns, read_table, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tfp_mdn.estimator import MDNRegressor
+    from tfp_mdn.mixture import MixtureParameters
+
+__all__ = ["main"]
+
+_GRID_ROWS = 200  # of the parameter table and the pictures of the demonstration
+_FULL_PATH = click.Path(path_type=Path)
+
+model_argument = click.argument("model", type=_FULL_PATH)
+output_option = click.option(
+    "-o", "--output", type=_FULL_PATH, help="File to write; standard output without it."
+)
+seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the tool: an error is one line on standard error and exit code 2."""
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        code = commands.main(arguments, prog_name="tfp-mdn", standalone_mode=False)
+    except click.Abort:
+        sys.exit(_complain("interrupted; nothing was written", code=1))
+    except click.ClickException as error:
+        sys.exit(_complain(error.format_message()))
+    except (ValueError, TypeError, OSError, ArithmeticError, ImportError) as error:
+        sys.exit(_complain(str(error)))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(version)s")
+def commands() -> None:
+    """Fit mixture density networks to tables, and read what they learned.
+
+    A model answers with a whole density p(y | x) instead of one value.
+    """
+
+
+@commands.command()
+@click.argument("data", type=_FULL_PATH)
+@click.option("--target", "targets", multiple=True, required=True, help="Column to predict.")
+@click.option("--feature", "features", multiple=True, help="Input column; all others by default.")
+@click.option("-o", "--output", type=_FULL_PATH, required=True, help="Directory to write.")
+@click.option("--components", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--steps", type=click.IntRange(1), help="Training steps; chosen from the rows.")
+@seed_option
+def fit(
+    data: Path,
+    targets: tuple[str, ...],
+    features: tuple[str, ...],
+    output: Path,
+    components: int,
+    steps: int | None,
+    seed: int,
+) -> None:
+    """Train on the table DATA and save the model as a directory."""
+    table = read_table(data)
+    names = features or tuple(name for name in table.columns if name not in targets)
+    both = sorted(set(names) & set(targets))
+    if both or not names:
+        message = f"{', '.join(both)} is a feature and a target" if both else "no feature is left"
+        raise click.UsageError(f"{data}: {message}.")
+    inputs = numeric_columns(table, names, str(data))
+    outputs = numeric_columns(table, targets, str(data))
+    if output.exists() and not (output / "metadata.json").is_file():
+        message = f"{output} exists and is not a saved model; choose another directory."
+        raise click.UsageError(message)
+    model = _fit(inputs, outputs, components, steps, seed)
+    model.save(output)
+    click.echo(
+        f"{len(table)} rows, {len(names)} feature(s), {components} components\n"
+        f"{_held_out_score(model)}\n"
+        f"model written to {output}"
+    )
+
+
+@commands.command()
+@model_argument
+@click.argument("data", type=_FULL_PATH, required=False)
+@click.option("--grid", multiple=True, help="NAME=START:STOP:COUNT, one for each feature.")
+@output_option
+def params(model: Path, data: Path | None, grid: tuple[str, ...], output: Path | None) -> None:
+    """Write weights, means and variances, a line per row and component, for DATA or a grid."""
+    if (data is None) == (not grid):
+        raise click.UsageError("give either a table or --grid.")
+    table = None if data is None else read_table(data)
+    fitted = _load(model)
+    names = fitted.feature_names_in_.tolist()
+    inputs = grid_table(grid, names) if table is None else numeric_columns(table, names, str(data))
+    _write(_parameter_table(inputs, fitted.predict_parameters(inputs)), output)
+
+
+@commands.command()
+@model_argument
+@click.argument("data", type=_FULL_PATH)
+@output_option
+def predict(model: Path, data: Path, output: Path | None) -> None:
+    """Add the conditional mean and standard deviation of each target to the table DATA."""
+    table = read_table(data)
+    fitted = _load(model)
+    inputs = numeric_columns(table, fitted.feature_names_in_.tolist(), str(data))
+    parameters = fitted.predict_parameters(inputs)
+    for word, values in (("mean", parameters.mean()), ("stddev", parameters.stddev())):
+        for column, target in enumerate(fitted.target_names_ or ()):
+            table[f"{target}_{word}"] = values[:, column]
+    _write(table, output)
+
+
+@commands.command()
+@model_argument
+@click.argument("data", type=_FULL_PATH)
+@click.option("-o", "--output", type=_FULL_PATH, required=True, help="Directory for the pictures.")
+@click.option("--feature", help="Input to vary; the others stay at their medians in DATA.")
+@seed_option
+def plot(model: Path, data: Path, output: Path, feature: str | None, seed: int) -> None:
+    """Draw density, components, parameters, samples and learning curve beside the table DATA."""
+    table = read_table(data)
+    fitted = _load(model)
+    for path in _draw(fitted, table, str(data), output, feature, seed):
+        click.echo(path)
+
+
+@commands.command()
+@click.option("-o", "--output", type=_FULL_PATH, default=Path("demo"), show_default=True)
+@seed_option
+def demo(output: Path, seed: int) -> None:
+    """Run all of it on real data: how long Old Faithful erupts, given the wait before.
+
+    After a wait of about 65 minutes eruptions are either short or long, and hardly ever of the
+    length between that a mean would predict.
+    """
+    with as_file(files("tfp_mdn") / "data" / "faithful.csv") as path:
+        table = read_table(path)
+    inputs, outputs = table[["waiting"]].astype(float), table[["eruptions"]].astype(float)
+    model = _fit(inputs, outputs, 10, None, seed)
+    model.save(output / "model")
+    low, high = inputs["waiting"].min(), inputs["waiting"].max()
+    grid = grid_table([f"waiting={low}:{high}:{_GRID_ROWS}"], ["waiting"])
+    write_table(_parameter_table(grid, model.predict_parameters(grid)), output / "parameters.csv")
+    pictures = _draw(model, table, "Old Faithful", output, None, seed)
+    click.echo(
+        f"A mixture density network learned {len(table)} eruptions of Old Faithful.\n"
+        f"{_held_out_score(model)}\n"
+        f"model:      {output / 'model'}\n"
+        f"parameters: {output / 'parameters.csv'} ({_GRID_ROWS} waiting times, 10 components)"
+    )
+    for picture in pictures:
+        click.echo(f"picture:    {picture}")
+
+
+def _fit(
+    inputs: pd.DataFrame, outputs: pd.DataFrame, components: int, steps: int | None, seed: int
+) -> MDNRegressor:
+    import_quietly()
+    from tfp_mdn.callbacks import ProgressBar
+    from tfp_mdn.estimator import MDNRegressor
+
+    model = MDNRegressor(components, num_steps=steps, random_state=seed)
+    bar = ProgressBar()
+    try:
+        return model.fit(inputs, outputs, callbacks=[bar])
+    finally:
+        bar.close()
+
+
+def _held_out_score(model: MDNRegressor) -> str:
+    best = min(model.history_["val_loss"])
+    return f"negative log-likelihood on the rows held out to choose the weights: {best:.4f} nats"
+
+
+def _load(path: Path) -> MDNRegressor:
+    if not path.is_dir():
+        message = f"there is no saved model at {path}."
+        raise click.UsageError(message)
+    import_quietly()
+    from tfp_mdn.estimator import MDNRegressor
+
+    model = MDNRegressor.load(path)
+    if not hasattr(model, "feature_names_in_") or model.target_names_ is None:
+        message = f"{path} was fitted without column names; fit it with tfp-mdn or data frames."
+        raise click.UsageError(message)
+    return model
+
+
+def _parameter_table(inputs: pd.DataFrame, parameters: MixtureParameters) -> pd.DataFrame:
+    """Return the tidy table of parameters with the inputs of each row beside it."""
+    table = parameters.to_dataframe()
+    for place, name in enumerate(inputs.columns, start=1):
+        table.insert(place, name, inputs[name].to_numpy()[table["row"]])
+    return table
+
+
+def _draw(
+    model: MDNRegressor,
+    table: pd.DataFrame,
+    source: str,
+    output: Path,
+    feature: str | None,
+    seed: int,
+) -> list[Path]:
+    """Draw the pictures of a model of one target into a directory; return their paths."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from tfp_mdn import plotting
+
+    names, targets = model.feature_names_in_.tolist(), model.target_names_ or []
+    if len(targets) != 1:
+        message = f"the pictures are for one target, the model has {', '.join(targets)}."
+        raise click.UsageError(message)
+    feature = feature or names[0]
+    if feature not in names:
+        message = f"--feature {feature!r} is not one of {', '.join(names)}."
+        raise click.UsageError(message)
+    data = numeric_columns(table, [*names, *targets], source)
+    low, high = data[feature].min(), data[feature].max()
+    medians = [f"{name}={data[name].median()}" for name in names if name != feature]
+    grid = grid_table([f"{feature}={low}:{high}:{_GRID_ROWS}", *medians], names)
+    parameters = model.predict_parameters(grid)
+    x, points = grid[feature], (data[feature], data[targets[0]])
+    at_rows = model.predict_parameters(data[names])
+    samples = at_rows.sample(1, np.random.default_rng(seed))
+    labels = {"xlabel": feature, "ylabel": targets[0]}
+    output.mkdir(parents=True, exist_ok=True)
+
+    def canvas(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4, 4.4)) -> Any:
+        return Figure(size, dpi=120, layout="constrained").subplots(rows, columns, squeeze=False)
+
+    drawn = {
+        "density": plotting.plot_density(
+            x, parameters, data=points, ax=canvas()[0, 0], **labels
+        ).figure,
+        "components": plotting.plot_components(
+            x, parameters, data=points, ax=canvas()[0, 0], **labels
+        ).figure,
+        "parameters": plotting.plot_parameters(
+            x, parameters, axes=canvas(3, 1, (6.4, 8.0))[:, 0], **labels
+        )[0].figure,
+        "samples": plotting.plot_samples(
+            points[0], samples, data=points, axes=canvas(1, 2, (9.6, 4.4))[0], **labels
+        )[0].figure,
+        "history": plotting.plot_history(model.history_, ax=canvas()[0, 0]).figure,
+    }
+    paths = [output / f"{name}.png" for name in drawn]
+    for path, figure in zip(paths, drawn.values(), strict=True):
+        figure.savefig(path)
+    return paths
+
+
+def _write(table: pd.DataFrame, output: Path | None) -> None:
+    if output is None:
+        click.echo(table.to_csv(index=False), nl=False)
+    else:
+        write_table(table, output)
+        click.echo(f"{len(table)} lines written to {output}", err=True)
+
+
+def _complain(message: str, *, code: int = 2) -> int:
+    click.echo(f"tfp-mdn: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _show_warning(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+    if issubclass(category, UserWarning):
+        click.echo(f"tfp-mdn: warning: {message}", err=True)
