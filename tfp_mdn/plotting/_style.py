@@ -28,6 +28,7 @@ __all__ = [
     "limits",
     "mass_range",
     "new_axes",
+    "thinned",
 ]
 
 # Okabe and Ito's palette for all kinds of colour vision, without yellow, which fades on white.
@@ -52,6 +53,8 @@ _PANEL = (6.0, 4.0)
 _MARGIN = 0.03
 # Without a bound, the range of a mixture of a million rows would take as long as its fit.
 _MOST_ROWS = 1000
+# More columns than a wide screen has pixels cost seconds and show nothing.
+_MOST_COLUMNS = 2000
 # Share of the mixture's mass beyond either end of its range.
 _TAIL = 5e-4
 _BISECTIONS = 60
@@ -95,6 +98,14 @@ def limits(*arrays: FloatArray) -> tuple[float, float]:
     # All values equal: an interval of width 0 is no axis.
     width = (high - low) or abs(high) or 1.0
     return low - _MARGIN * width, high + _MARGIN * width
+
+
+def thinned(x: FloatArray, parameters: MixtureParameters) -> tuple[FloatArray, MixtureParameters]:
+    """Return at most 2000 inputs, the first and the last among them, and their mixtures."""
+    if len(x) <= _MOST_COLUMNS:
+        return x, parameters
+    rows = np.linspace(0, len(x) - 1, _MOST_COLUMNS).astype(int)
+    return x[rows], parameters[rows]
 
 
 def mass_range(parameters: MixtureParameters) -> FloatArray:

@@ -19,7 +19,14 @@ from tfp_mdn.plotting._inputs import (
     as_mixture_over,
     as_pair,
 )
-from tfp_mdn.plotting._style import component_style, draw_points, limits, mass_range, new_axes
+from tfp_mdn.plotting._style import (
+    component_style,
+    draw_points,
+    limits,
+    mass_range,
+    new_axes,
+    thinned,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +73,8 @@ def plot_components(
     in sight.
 
     Args:
-        x: Inputs of shape (N,) or (N, 1), in any order, in their own units.
+        x: Inputs of shape (N,) or (N, 1), in any order, in their own units. Of more than 2000
+            inputs, 2000 are drawn.
         parameters: Mixtures at those inputs, for targets of one dimension.
         data: Pair (x, y) of vectors of data points to draw below, or None for none.
         min_weight: A component is not drawn where it has less weight than this; from 0 to below 1.
@@ -100,6 +108,7 @@ def plot_components(
     min_weight = as_real("min_weight", min_weight, minimum=0.0, below=1.0)
     ax = new_axes()[0] if ax is None else as_axes(ax)
 
+    inputs, mixture = thinned(inputs, mixture)
     # The dashes need the final limits.
     extent = (inputs, mass_range(mixture))
     x_values, y_values = zip(extent, *([] if points is None else [points]), strict=True)
@@ -136,7 +145,8 @@ def plot_parameters(
         ylabel: Name of the target, for instance with its unit; label of the means.
 
     Returns:
-        The three axes, an array of shape (3,). The legend is to the right of the first.
+        The three axes, an array of shape (3,). The legend is to the right of a new figure, or of
+        the first of the axes given.
 
     Raises:
         TypeError: If an element of `axes` is not an axes, `parameters` not a `MixtureParameters`,

@@ -9,7 +9,7 @@ from matplotlib.colors import PowerNorm
 
 from tfp_mdn._validation import FloatArray
 from tfp_mdn.plotting._inputs import Pair, as_axes, as_column, as_mixture_over, as_pair
-from tfp_mdn.plotting._style import draw_points, limits, mass_range, new_axes
+from tfp_mdn.plotting._style import draw_points, limits, mass_range, new_axes, thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +29,6 @@ _TICKS = ((0.0, ".1g"), (0.25, ".1g"), (0.5, ".1g"), (0.75, ".1g"), (0.97, ".2g"
 # The colours end at this percentile of the columns' highest densities, so that a few spikes do not
 # turn everything else dark.
 _TOP_PERCENTILE = 90.0
-# More columns than a wide screen has pixels cost seconds and show nothing.
-_MOST_COLUMNS = 2000
 # Rows of the default grid: enough to meet the narrowest component, within what can be drawn.
 _FEWEST_ROWS, _MOST_ROWS = 400, 1200
 _ROWS_PER_STDDEV = 2.0
@@ -93,9 +91,7 @@ def plot_density(
     targets = _targets(mixture, points) if y is None else _as_targets(y)
     ax = new_axes()[0] if ax is None else as_axes(ax)
 
-    if len(inputs) > _MOST_COLUMNS:
-        columns = np.linspace(0, len(inputs) - 1, _MOST_COLUMNS).astype(int)
-        inputs, mixture = inputs[columns], mixture[columns]
+    inputs, mixture = thinned(inputs, mixture)
     density = mixture.prob(targets.reshape(-1, 1, 1))
     peaks = density.max(axis=0)
     top = float(np.percentile(peaks, _TOP_PERCENTILE))
