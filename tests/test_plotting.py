@@ -342,7 +342,7 @@ def test_component_without_weight_is_neither_drawn_nor_named() -> None:
     ax = plotting.plot_components(np.arange(5.0), p)
     legend = ax.get_legend()
     assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["1", "3"]
+    assert [text.get_text() for text in legend.get_texts()] == ["0", "2"]
     assert len(lines_of(ax)) == len(ax.images) == 2
 
 
@@ -423,7 +423,7 @@ def test_legend_of_parameters_names_all_components() -> None:
     (legend,) = own[0].figure.legends
     given = plotting.plot_parameters(X, P, axes=Figure().subplots(3))
     for found in (legend, given[0].get_legend()):
-        assert [text.get_text() for text in found.get_texts()] == ["1", "2", "3"]
+        assert [text.get_text() for text in found.get_texts()] == ["0", "1", "2"]
 
 
 # Samples and comparison

@@ -172,7 +172,7 @@ def plot_parameters(
             color, dashes = component_style(k)
             ax.plot(inputs, values[:, k], color=color, linewidth=0.6, alpha=0.4)
             bold = np.where(matters[:, k], values[:, k], np.nan)
-            ax.plot(inputs, bold, color=color, dashes=dashes, linewidth=_THIN, label=str(k + 1))
+            ax.plot(inputs, bold, color=color, dashes=dashes, linewidth=_THIN, label=str(k))
         ax.set_xlim(inputs[0], inputs[-1])
     axes[0].set_ylim(0.0, 1.05 * mixture.weights.max())
     low, high = stddevs[matters].min(), stddevs[matters].max()
@@ -271,7 +271,7 @@ def _draw_legend(ax: Axes, components: Sequence[int], *, beside_figure: bool = F
     handles = []
     for k in components:
         color, dashes = component_style(k)
-        line = Line2D([], [], color=color, linewidth=_LINE_WIDTH, label=str(k + 1))
+        line = Line2D([], [], color=color, linewidth=_LINE_WIDTH, label=str(k))
         if dashes:
             line.set_dashes(dashes)
         handles.append(line)
