@@ -103,7 +103,8 @@ class TestModel:
         assert run("predict", model, data, "-o", output) == 0
         table, before = pd.read_csv(output), pd.read_csv(data)
         pd.testing.assert_frame_equal(table[before.columns], before)
-        mean, stddev = MDNRegressor.load(model).predict(before[["waiting", "half"]], True)
+        inputs = before[["waiting", "half"]]
+        mean, stddev = MDNRegressor.load(model).predict(inputs, return_std=True)
         np.testing.assert_allclose(table["eruptions_mean"], mean[:, 0], rtol=1e-12)
         np.testing.assert_allclose(table["eruptions_stddev"], stddev[:, 0], rtol=1e-12)
 

@@ -39,7 +39,7 @@ seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_def
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the tool: an error is one line on standard error and exit code 2."""
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    warnings.showwarning = _show_warning
     try:
         code = commands.main(arguments, prog_name="tfp-mdn", standalone_mode=False)
     except click.Abort:
@@ -244,7 +244,7 @@ def _draw(
     x, points = grid[feature], (data[feature], data[targets[0]])
     at_rows = model.predict_parameters(data[names])
     samples = at_rows.sample(1, np.random.default_rng(seed))
-    labels = {"xlabel": feature, "ylabel": targets[0]}
+    labels: dict[str, Any] = {"xlabel": feature, "ylabel": targets[0]}
     output.mkdir(parents=True, exist_ok=True)
 
     def canvas(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4, 4.4)) -> Any:

@@ -78,7 +78,7 @@ def extract_parameters(
             msg = "x must be None for a distribution, whose rows are there already."
             raise ValueError(msg)
         tensors = _parameter_tensors(model_or_distribution)
-        return _from_arrays([_as_float64(tensor) for tensor in tensors])
+        return _from_arrays([tensor.numpy().astype(np.float64) for tensor in tensors])
     reject_keras3_in_model("model_or_distribution", model_or_distribution)
     if not isinstance(model_or_distribution, tf_keras.Model):
         msg = (
@@ -209,16 +209,17 @@ def _unwrapped(distribution: Any) -> Any:
     return getattr(distribution, "tensor_distribution", distribution)
 
 
-def _as_float64(tensor: tf.Tensor) -> FloatArray:
-    return tensor.numpy().astype(np.float64)
-
-
 def _from_arrays(arrays: list[FloatArray]) -> MixtureParameters:
+    """Return the parameters held by arrays of our own, which are squared and frozen in place."""
     weights, means, scales = arrays
+    weights /= weights.sum(axis=1, keepdims=True)
     if scales.ndim == means.ndim:
-        return MixtureParameters(weights, means, scales**2)
-    covariances = scales @ np.swapaxes(scales, -1, -2)
-    variances = np.diagonal(covariances, axis1=-2, axis2=-1)
+        variances, covariances = np.square(scales, out=scales), None
+    else:
+        covariances = scales @ np.swapaxes(scales, -1, -2)
+        variances = np.diagonal(covariances, axis1=-2, axis2=-1).copy()
+    for array in (weights, means, variances):
+        array.setflags(write=False)  # so that they are not copied
     return MixtureParameters(weights, means, variances, covariances)
 
 

@@ -385,3 +385,24 @@ def test_no_rows_at_all_give_empty_results(make_mixture: MixtureFactory, *, full
     assert len(p.sorted()) == 0
     line = make_mixture(num_inputs=0)
     assert line.cdf(np.zeros(0)).shape == (0,)
+
+
+def test_frozen_arrays_are_kept_and_others_copied() -> None:
+    frozen = np.array([[0.25, 0.75]])
+    frozen.setflags(write=False)
+    means, variances = np.zeros((1, 2, 1)), np.ones((1, 2, 1))
+    view = variances.view()
+    view.setflags(write=False)
+    p = MixtureParameters(frozen, means, view)
+    assert p.weights is frozen
+    means[:], variances[:] = 7.0, 7.0
+    np.testing.assert_array_equal(p.means, np.zeros((1, 2, 1)))
+    np.testing.assert_array_equal(p.variances, np.ones((1, 2, 1)))
+
+
+def test_frozen_weights_are_renormalised_in_a_copy() -> None:
+    frozen = np.array([[0.25, 0.75 + 1e-7]])
+    frozen.setflags(write=False)
+    p = MixtureParameters(frozen, np.zeros((1, 2, 1)), np.ones((1, 2, 1)))
+    assert p.weights.sum() == pytest.approx(1.0, abs=1e-15)
+    assert frozen[0, 1] == 0.75 + 1e-7

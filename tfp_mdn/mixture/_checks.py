@@ -19,8 +19,13 @@ __all__ = ["as_covariances", "as_per_component", "as_row_index", "as_targets", "
 TOLERANCE = 1e-5
 
 
+def _unshared(array: FloatArray) -> FloatArray:
+    """Return an array that nobody else can write to: a copy, unless it is read-only and no view."""
+    return array if array.base is None and not array.flags.writeable else array.copy()
+
+
 def as_weights(value: ArrayLike) -> FloatArray:
-    """Return component weights (N, K) as a fresh array whose rows sum to 1.
+    """Return component weights (N, K) as an unshared array whose rows sum to 1.
 
     A row that sums to 1 up to rounding is left as it is, so that a second check changes nothing.
 
@@ -29,7 +34,7 @@ def as_weights(value: ArrayLike) -> FloatArray:
         ValueError: If the shape is not (N, K), a value is negative or not finite, or a row does
             not sum to 1 within 1e-5.
     """
-    weights = as_finite_array("weights", value).copy()
+    weights = _unshared(as_finite_array("weights", value))
     if weights.ndim != 2 or weights.shape[1] == 0:
         msg = (
             f"weights must have shape (N, K) with K >= 1, got shape {weights.shape}. "
@@ -55,21 +60,23 @@ def as_weights(value: ArrayLike) -> FloatArray:
         raise ValueError(msg)
     rounding = weights.shape[1] * np.finfo(np.float64).eps
     inexact = np.abs(totals - 1.0) > rounding
-    weights[inexact] /= totals[inexact, np.newaxis]
+    if inexact.any():
+        weights = weights if weights.flags.writeable else weights.copy()
+        weights[inexact] /= totals[inexact, np.newaxis]
     return weights
 
 
 def as_per_component(
     name: str, value: ArrayLike, weights: FloatArray, *, positive: bool = False
 ) -> FloatArray:
-    """Return means or variances as a fresh array (N, K, D); (N, K) becomes (N, K, 1).
+    """Return means or variances as an unshared array (N, K, D); (N, K) becomes (N, K, 1).
 
     Raises:
         TypeError: If the elements are not real numbers.
         ValueError: If the shape does not fit the weights (N, K), or a value is not finite, or
             not positive where it has to be.
     """
-    array = as_finite_array(name, value).copy()
+    array = _unshared(as_finite_array(name, value))
     expected = weights.shape
     if array.shape == expected:
         array = array[..., np.newaxis]

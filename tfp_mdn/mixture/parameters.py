@@ -32,8 +32,8 @@ class MixtureParameters:
 
     Row n is the conditional density p(y | xₙ) = Σₖ weights[n, k] N(y | means[n, k], Σₙₖ), where
     Σₙₖ is covariances[n, k], or the diagonal matrix of variances[n, k] where there are none. The
-    arrays are read-only float64 copies; rows are selected with `p[i]`, `p[a:b]`, `p[mask]` and
-    `p[indices]`, all of which keep the axis N.
+    arrays are float64 and read-only; they are copies, unless they were so when given. Rows are
+    selected with `p[i]`, `p[a:b]`, `p[mask]` and `p[indices]`, all of which keep the axis N.
 
     Targets `y` are one value a row, (N,) or (N, D), or a grid that tries M values for every row:
     (M, 1, D), (M, N, D), and for D = 1 also (M, N). A grid gives results with a leading axis M.

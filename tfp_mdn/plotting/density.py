@@ -49,8 +49,8 @@ def plot_density(
 ) -> Axes:
     """Draw the conditional density p(y | x) as a heat map, with the data on top.
 
-    A density with narrow peaks hides all else on a linear scale. So the colours follow the square
-    root of the density, from 0 to the 90th percentile, over x, of the highest density at each x.
+    A density with narrow peaks hides all else on a linear scale. So the colours follow the density
+    to the power 0.4, from 0 to the 90th percentile, over x, of the highest density at each x.
     What lies above has the last colour, and the colour bar then ends in an arrow; its ticks are
     true densities.
 
