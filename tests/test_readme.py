@@ -1,0 +1,76 @@
+"""The README: every block of code runs, every command exists, every score is the measured one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from tfp_mdn.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+COMMANDS = [
+    shlex.split(line, comments=True)
+    for language, text in BLOCKS
+    if language == "console"
+    for line in text.splitlines()
+]
+
+
+def test_every_block_is_known() -> None:
+    assert {language for language, _ in BLOCKS} == {"python", "console"}
+    assert {command[0] for command in COMMANDS} == {"make", "pip", "tfp-mdn"}
+
+
+@pytest.mark.parametrize("code", [text for language, text in BLOCKS if language == "python"])
+def test_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_shell_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = (files("tfp_mdn") / "data" / "faithful.csv").read_text(encoding="utf-8")
+    Path("faithful.csv").write_text(table, encoding="utf-8")
+    for name, *arguments in COMMANDS:
+        if name == "tfp-mdn":
+            with pytest.raises(SystemExit) as exit_:
+                main(arguments)
+            assert not exit_.value.code, arguments
+    assert {path.name for path in Path().iterdir()} == {
+        *("faithful.csv", "faithful", "parameters.csv", "predicted.csv", "pictures")
+    }
+
+
+def test_make_targets_and_extras_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for name, *arguments in COMMANDS:
+        if name == "make":
+            assert re.search(rf"^{arguments[0]}:", makefile, flags=re.MULTILINE), arguments
+        if name == "pip":
+            (extra,) = re.findall(r"\[(\w+)\]", arguments[-1])
+            assert re.search(rf"^{extra} = \[", project, flags=re.MULTILINE), arguments
+
+
+def test_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_scores_are_those_of_the_notebooks() -> None:
+    scores = json.loads((ROOT / "notebooks" / "scores.json").read_text(encoding="utf-8"))
+    rows = [line for line in README.splitlines() if line.startswith("| [")]
+    assert len(rows) == len(scores) == 5
+    for row, (name, score) in zip(rows, scores.items(), strict=True):
+        assert name in row
+        numbers = re.findall(r"-?\d+\.\d{3}", row.replace("−", "-"))
+        expected = [score["entropy"], *score["nll"].values()]
+        assert [float(number) for number in numbers] == pytest.approx(expected, abs=6e-4)
