@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-__all__ = ["check_input_shape", "reject_keras3", "reject_keras3_in_model"]
+__all__ = ["check_input_shape", "check_target_shape", "reject_keras3", "reject_keras3_in_model"]
 
 
 def check_input_shape(name: str, shape: tuple[int, ...], model: tf_keras.Model) -> None:
@@ -16,10 +16,27 @@ def check_input_shape(name: str, shape: tuple[int, ...], model: tf_keras.Model) 
     Raises:
         ValueError: If the shape does not fit the model's input; (N,) fits an input of (N, 1).
     """
-    if not model.built or not isinstance(model.input_shape, tuple):
+    _check_shape(name, shape, model, "input_shape")
+
+
+def check_target_shape(name: str, shape: tuple[int, ...], model: tf_keras.Model) -> None:
+    """Raise if an array of this shape cannot be the targets of a built model.
+
+    Raises:
+        ValueError: If the shape does not fit the model's output; (N,) fits an output of (N, 1).
+    """
+    _check_shape(name, shape, model, "output_shape")
+
+
+def _check_shape(name: str, shape: tuple[int, ...], model: tf_keras.Model, kind: str) -> None:
+    # A subclassed model has no shape of its own, one of several inputs has a list of them.
+    expected = getattr(model, kind, None) if model.built else None
+    if not isinstance(expected, tuple):
         return
-    expected = tf.TensorShape(model.input_shape)
-    if not expected.is_compatible_with(shape if len(shape) > 1 else (*shape, 1)):
+    # A model whose weights were made by a first batch remembers its number of rows, which binds none.
+    expected = (None, *expected[1:])
+    given = (*shape, 1) if len(shape) == len(expected) - 1 and expected[-1] == 1 else shape
+    if not tf.TensorShape(expected).is_compatible_with(given):
         sizes = ", ".join("any" if size is None else str(size) for size in expected[1:])
         msg = f"{name} must have shape (N, {sizes}) for this model, got {shape}."
         raise ValueError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 import warnings
 from collections.abc import Sequence
@@ -47,7 +48,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
         noise: Standard deviation of the noise added to standardised x and y at the first step; it
             fades to nothing at the last. It keeps small data sets from being learned by heart.
         validation_fraction: Share of the rows that is held out to choose the best weights.
-        random_state: Seed, or NumPy `RandomState`, of the split, the start and the training.
+        random_state: Seed, or NumPy `RandomState`, of the split, the start and the training; None
+            draws a fresh one and leaves NumPy's global state alone.
         verbose: What `tf_keras.Model.fit` prints: 0 nothing, 1 a bar, 2 a line per check.
 
     Attributes:
@@ -128,9 +130,10 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
         if not weights.any():
             msg = "sample_weight must be positive for at least one row."
             raise ValueError(msg)
-        rng = check_random_state(self.random_state)
-        x_loc, x_scale = _location_and_scale("X", inputs, weights)
-        y_loc, y_scale = _location_and_scale("y", targets, weights)
+        weights = weights / weights.max()  # only their ratios count, and sums must not overflow
+        rng = _random_state(self.random_state)
+        x_loc, x_scale = _location_and_scale("X", inputs, weights, limit=1e300)
+        y_loc, y_scale = _location_and_scale("y", targets, weights, limit=1e30)
         standardise = Standardize(x_loc, x_scale, name="standardise")
         network = start_from_targets(
             build_mdn(
@@ -175,7 +178,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
 
     def predict_parameters(self, X: ArrayLike) -> MixtureParameters:
         """Return the mixture at each row of X (N, F), in units of y."""
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         inputs = validate_data(self, X, dtype=np.float64, reset=False)
         return extract_parameters(self.model_, inputs)
 
@@ -199,7 +202,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
 
     def sample(self, X: ArrayLike, size: int = 1, random_state: Any = None) -> FloatArray:
         """Draw `size` targets for each row of X (N, F); returns (S, N, D) in units of y."""
-        rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
+        rng = np.random.default_rng(_random_state(random_state).randint(2**31 - 1))
         return self.predict_parameters(X).sample(size, rng)
 
     def log_prob(self, X: ArrayLike, y: ArrayLike) -> FloatArray:
@@ -208,7 +211,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the fitted estimator as a directory; see `tfp_mdn.save`."""
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         persistence.save(self, path)
 
     @classmethod
@@ -235,12 +238,12 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
         return tags
 
     def _saved_model(self) -> tf_keras.Model:
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         return self.model_
 
     def _saved_metadata(self) -> dict[str, Any]:
         parameters = self.get_params()
-        if not isinstance(self.random_state, int):
+        if not isinstance(self.random_state, numbers.Integral):
             parameters["random_state"] = None  # the state of a generator is not part of the model
         names = getattr(self, "feature_names_in_", None)
         return {
@@ -254,6 +257,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
     @classmethod
     def _from_saved(cls, model: tf_keras.Model, metadata: dict[str, Any]) -> MDNRegressor:
         estimator = cls(**metadata["arguments"])
+        estimator.hidden_units = tuple(estimator.hidden_units)  # JSON knows lists only
         estimator.model_ = model
         estimator.history_ = metadata["history"]
         estimator.n_features_in_ = model.input_shape[-1]
@@ -271,20 +275,41 @@ def _column_names(y: Any) -> list[str] | None:
     return None if getattr(y, "name", None) is None else [str(y.name)]
 
 
+def _random_state(seed: Any) -> np.random.RandomState:
+    """Return a source of random numbers that is never NumPy's global one."""
+    return np.random.RandomState() if seed is None else check_random_state(seed)
+
+
 def _location_and_scale(
-    name: str, values: FloatArray, weights: FloatArray
+    name: str, values: FloatArray, weights: FloatArray, *, limit: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return weighted means and standard deviations of columns; constant ones have no scale.
 
     An input that never varied says nothing and is multiplied by 0; a target that never varied is
     warned about and keeps its unit.
     """
-    loc = np.average(values, axis=0, weights=weights)
-    scale = np.sqrt(np.average((values - loc) ** 2, axis=0, weights=weights))
-    constant = np.ptp(values[weights > 0], axis=0) == 0
+    values, weights = values[weights > 0], weights[weights > 0]
+    constant = values.min(axis=0) == values.max(axis=0)
+    # Divided by the largest, neither sums nor squares leave the range of float64.
+    largest = _not_zero(np.abs(values).max(axis=0))
+    loc = largest * np.average(values / largest, axis=0, weights=weights)
+    loc = np.where(constant, values[0], loc)
+    spread = _not_zero(np.abs(values - loc).max(axis=0))
+    squares = ((values - loc) / spread) ** 2
+    scale = spread * np.sqrt(np.average(squares, axis=0, weights=weights))
+    extreme = ~constant & ~((scale >= 1 / limit) & (scale <= limit))
+    if extreme.any():
+        msg = (
+            f"{name} must have standard deviations between {1 / limit:g} and {limit:g}, got "
+            f"{scale[extreme]} in column(s) {np.flatnonzero(extreme).tolist()}. Change the unit."
+        )
+        raise ValueError(msg)
     if constant.any():
-        loc = np.where(constant, values[np.flatnonzero(weights)[0]], loc)
         warnings.warn(
             f"column(s) {np.flatnonzero(constant).tolist()} of {name} are constant", stacklevel=3
         )
     return loc, np.where(constant, 0.0 if name == "X" else 1.0, scale)
+
+
+def _not_zero(values: FloatArray) -> FloatArray:
+    return np.where(values == 0, 1.0, values)

@@ -134,8 +134,9 @@ def _compiled(model: tf_keras.Model, inputs: Any) -> Callable[..., Any]:
     signature = tf.nest.map_structure(
         lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), inputs
     )
-    # A Sequential model can change after it was compiled here: its layers are part of the key.
-    layers = tuple(id(layer) for layer in model.layers)
+    # A model can get or lose layers, at any depth, after it was compiled here: they are part of the
+    # key, by weak references, since a new layer may have the id of one that is gone.
+    layers = tuple(weakref.ref(layer) for layer in model._flatten_layers())
     key = (str(signature), layers)
     functions = _COMPILED.setdefault(model, {})
     if key not in functions:
@@ -248,6 +249,9 @@ def _as_inputs(x: Any, model: tf_keras.Model) -> tuple[Any, int]:
 
     inputs = tf.nest.map_structure(as_input, x) if several else as_input(x)
     lengths = {len(array) for array in tf.nest.flatten(inputs)}
+    if not lengths:
+        msg = f"x must hold at least one array, got an empty {type(x).__name__}."
+        raise ValueError(msg)
     if len(lengths) > 1:
         msg = f"the arrays in x must have the same number of rows, got {sorted(lengths)}."
         raise ValueError(msg)

@@ -38,7 +38,7 @@ def start_from_targets(model: tf_keras.Model, y: Any) -> tf_keras.Model:
 
     Raises:
         TypeError: If the model does not end in those layers.
-        ValueError: If it has no weights yet, or `y` is of the wrong shape or not finite.
+        ValueError: If it has no weights yet or no bias, or `y` is of the wrong shape or not finite.
 
     Example:
         >>> import numpy as np
@@ -54,6 +54,9 @@ def start_from_targets(model: tf_keras.Model, y: Any) -> tf_keras.Model:
     if not isinstance(dense, tf_keras.layers.Dense):
         msg = f"the layer before the mixture must be Dense, got {type(dense).__name__}."
         raise TypeError(msg)
+    if not dense.use_bias:
+        msg = "the Dense layer before the mixture must have a bias, got use_bias=False."
+        raise ValueError(msg)
     if not dense.built:
         msg = "the model has no weights yet: give build_mdn an input_size, or call it on data."
         raise ValueError(msg)

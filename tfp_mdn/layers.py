@@ -27,6 +27,9 @@ DEFAULT_MIN_SCALE = 1e-6
 # about three decimal digits of the standardised target.
 _MAX_FLOAT32_RATIO = 1e4
 
+# Beyond this, standard deviations and targets leave the range of float32, 1e-38 to 3e38.
+_MAX_FLOAT32_SCALE = 1e30
+
 _CONVERSIONS = {
     name: getattr(tfd.Distribution, name) for name in ("mean", "sample", "stddev", "variance")
 }
@@ -67,12 +70,13 @@ class MixtureDistribution(distribution_tensor_coercible._TensorCoercible):
                     f"dimension(s): expected {[*batch_shape, size]}{hint}."
                 )
                 raise ValueError(msg)
-        if event_shape.rank == 0 and batch_shape.rank == 1:
-            rows = batch_shape[0]
-            if shape.as_list() == [rows, 1] and rows != 1:
+        if event_shape.rank == 0 and batch_shape.rank:
+            sizes = batch_shape.as_list()
+            if shape.as_list() == [*sizes, 1] and any(size != 1 for size in sizes):
                 msg = (
-                    f"y has shape {shape} where event_shape=() expects ({rows},): it would "
-                    f"broadcast to ({rows}, {rows}). Write y[:, 0], or use event_shape=(1,)."
+                    f"y has shape {shape} where event_shape=() expects {batch_shape}: it would "
+                    "broadcast its rows against each other. Write y[..., 0], or use "
+                    "event_shape=(1,)."
                 )
                 raise ValueError(msg)
 
@@ -99,8 +103,8 @@ class MixtureNormal(tfp.layers.MixtureNormal):
         event_shape: Shape of one target: `(D,)`, an integer D, or `()` for a scalar.
         min_scale: Floor of every standard deviation, in units of `scale`.
         loc: Location of the affine map of the target: a number or D numbers, in target units.
-        scale: Scale of that map, likewise; the network then works in standard units. With a
-            location that is large against the scale, pass `dtype="float64"` too.
+        scale: Scale of that map, likewise; the network then works in standard units. A location
+            above 10,000 scales has no room in float32: pass `dtype="float64"` too.
         convert_to_tensor_fn: What stands in for the distribution as a tensor, in `model.predict`
             for instance: "mean", "sample", "stddev" or "variance".
         **kwargs: Keyword arguments of `tf_keras.layers.Layer`, such as `name` and `dtype`.
@@ -141,6 +145,8 @@ class MixtureNormal(tfp.layers.MixtureNormal):
         if not (self._scale > 0).all():
             msg = f"scale must be greater than 0, got {scale!r}."
             raise ValueError(msg)
+        if self.compute_dtype != "float64":
+            _check_float32(self._loc, self._scale)
         self._params_size = int(self.params_size(num_components, event_shape))
         # What `tf_keras.layers.Lambda` calls: in place of the function that the parent closes over.
         self.function = self._distribution_and_tensor
@@ -173,6 +179,10 @@ class MixtureNormal(tfp.layers.MixtureNormal):
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the mixture that `inputs`, of shape (..., params_size), describe."""
         reject_keras3("inputs", inputs)
+        if not (hasattr(inputs, "shape") and tf.as_dtype(inputs.dtype).is_floating):
+            kind = getattr(inputs, "dtype", type(inputs).__name__)
+            msg = f"inputs must be a tensor or array of floating-point numbers, got {kind}."
+            raise TypeError(msg)
         size = inputs.shape[-1] if len(inputs.shape) else None
         if size != self._params_size:
             msg = (
@@ -271,6 +281,21 @@ def _as_per_dimension(name: str, value: Any, event_shape: tuple[int, ...]) -> Fl
         msg = f"{name} must be a number or have the event shape {event_shape}, got {array.shape}."
         raise ValueError(msg)
     return array
+
+
+def _check_float32(loc: FloatArray, scale: FloatArray) -> None:
+    if (np.abs(loc) > _MAX_FLOAT32_RATIO * scale).any():
+        msg = (
+            f"loc may be at most {_MAX_FLOAT32_RATIO:g} times scale in float32, or the digits of "
+            f"the target are lost; got loc {loc} and scale {scale}. Pass dtype='float64' too."
+        )
+        raise ValueError(msg)
+    if not ((scale >= 1 / _MAX_FLOAT32_SCALE) & (scale <= _MAX_FLOAT32_SCALE)).all():
+        msg = (
+            f"scale must lie between {1 / _MAX_FLOAT32_SCALE:g} and {_MAX_FLOAT32_SCALE:g} in "
+            f"float32, got {scale}. Change the unit of the target, or pass dtype='float64' too."
+        )
+        raise ValueError(msg)
 
 
 def _conversion_name(conversion: str | Callable[[Any], Any]) -> str:

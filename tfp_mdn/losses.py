@@ -73,4 +73,9 @@ def _matched_target(y: Any, distribution: tfp.distributions.Distribution) -> tf.
     if tf.executing_eagerly() and not tf.reduce_all(tf.math.is_finite(matched)):
         msg = "y must be finite, got NaN or infinite values. Drop those rows first."
         raise ValueError(msg)
+    if not (matched.shape.is_fully_defined() and expected.is_fully_defined()):
+        # Sizes that are known only when the graph runs: unlike the subtraction in a density, a
+        # reshape does not stretch a target of length 1 over many rows or steps.
+        sizes = [distribution.batch_shape_tensor(), distribution.event_shape_tensor()]
+        matched = tf.reshape(matched, tf.concat(sizes, axis=0))
     return matched

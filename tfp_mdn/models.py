@@ -11,7 +11,12 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
-from tfp_mdn._keras import check_input_shape, reject_keras3, reject_keras3_in_model
+from tfp_mdn._keras import (
+    check_input_shape,
+    check_target_shape,
+    reject_keras3,
+    reject_keras3_in_model,
+)
 from tfp_mdn._validation import as_finite_array, as_real_array, as_whole_number, check_finite
 from tfp_mdn.layers import DEFAULT_MIN_SCALE, MixtureNormal
 
@@ -71,6 +76,7 @@ def build_mdn(
     """
     num_components = as_whole_number("num_components", num_components)
     event_shape = (as_whole_number("event_size", event_size),)
+    reject_keras3("activation", activation)
     if covariance_type != "diag":
         msg = f"covariance_type must be 'diag', got {covariance_type!r}."
         raise ValueError(msg)
@@ -128,19 +134,21 @@ class _ChecksItsData:
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train the model; see `tf_keras.Model.fit`."""
         reject_keras3("callbacks", kwargs.get("callbacks"))
-        _check_data(self, x, y, kwargs.get("sample_weight"))
-        if isinstance(kwargs.get("validation_data"), tuple):
-            _check_data(self, *kwargs["validation_data"], prefix="validation ")
+        x, y = _checked_data(self, x, y, kwargs.get("sample_weight"))
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, list | tuple) and len(validation) in (2, 3):
+            held_out = _checked_data(self, *validation, prefix="validation ")
+            kwargs["validation_data"] = (*held_out, *validation[2:])
         return super().fit(x, y, *args, **kwargs)  # type: ignore[misc]
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Return the loss on given data; see `tf_keras.Model.evaluate`."""
-        _check_data(self, x, y, kwargs.get("sample_weight"))
+        x, y = _checked_data(self, x, y, kwargs.get("sample_weight"))
         return super().evaluate(x, y, *args, **kwargs)  # type: ignore[misc]
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Return conditional means as an array of shape (N, D); see `tf_keras.Model.predict`."""
-        _check_data(self, x)
+        x, _ = _checked_data(self, x)
         return super().predict(x, *args, **kwargs)  # type: ignore[misc]
 
 
@@ -184,21 +192,30 @@ def _has_graph(backbone: Any) -> bool:
     return isinstance(backbone, tf_keras.Model) and backbone.inputs is not None
 
 
-def _check_data(
+def _checked_data(
     model: Any, x: Any, y: Any = None, sample_weight: Any = None, *, prefix: str = ""
-) -> None:
-    """Raise if arrays that are about to be trained on or predicted from are unfit for it.
+) -> tuple[Any, Any]:
+    """Return x and y, or raise if they are unfit to be trained on or predicted from.
 
     Datasets, generators and other sources that cannot be looked into without using them up pass.
     """
     if not isinstance(x, np.ndarray | tf.Tensor | list | tuple | dict) and not hasattr(x, "iloc"):
-        return
+        return x, y
     inputs = [_checked_rows(f"{prefix}x", leaf) for leaf in tf.nest.flatten(x)]
     for array in inputs:
         check_input_shape(f"{prefix}x", array.shape, model)
         if array.dtype.kind != "f" and not model.built:
             msg = f"{prefix}x must hold floating-point numbers, got {array.dtype}."
             raise TypeError(msg)
+        if (
+            array.ndim == 1
+            and not model.built
+            and isinstance(model.layers[0], tf_keras.layers.Dense)
+        ):
+            msg = (
+                f"{prefix}x must have shape (N, F), got {array.shape}; write x[:, None] for F = 1."
+            )
+            raise ValueError(msg)
     num_rows = len(inputs[0])
     named = [(f"{prefix}y", y), (f"{prefix}sample_weight", sample_weight)]
     for name, values in [(name, values) for name, values in named if values is not None]:
@@ -206,18 +223,35 @@ def _check_data(
         if len(array) != num_rows:
             msg = f"{name} must have {num_rows} rows as {prefix}x has, got {len(array)}."
             raise ValueError(msg)
-    if y is not None and np.asarray(y).dtype.kind != "f":
-        msg = (
-            f"{prefix}y must hold floating-point numbers, got {np.asarray(y).dtype}. "
-            "Convert it first, for instance with y.astype('float32')."
-        )
-        raise TypeError(msg)
+    if y is not None:
+        target = np.asarray(y)
+        check_target_shape(f"{prefix}y", target.shape, model)
+        if target.dtype.kind != "f":
+            msg = (
+                f"{prefix}y must hold floating-point numbers, got {target.dtype}. "
+                "Convert it first, for instance with y.astype('float32')."
+            )
+            raise TypeError(msg)
+    # Keras rounds arrays to float32, but not tensors: where the model computes in float64, a target
+    # or an input of 1e9 + 1 would lose its last digits without a word.
+    if model.inputs and model.inputs[0].dtype == tf.float64:
+        x = tf.nest.map_structure(_as_float64, x)
+    if y is not None and model.layers[-1].compute_dtype == "float64":
+        y = _as_float64(y)
+    return x, y
+
+
+def _as_float64(values: Any) -> tf.Tensor:
+    return tf.convert_to_tensor(np.asarray(values, np.float64))
 
 
 def _checked_rows(name: str, values: Any) -> NDArray[Any]:
     array = as_real_array(name, values)
     if array.ndim == 0 or array.size == 0:
-        msg = f"{name} must be an array with at least one row, got shape {array.shape}."
+        msg = (
+            f"{name} must be an array with at least one row, got shape {array.shape}. "
+            f"Make one array of nested lists: numpy.asarray({name})."
+        )
         raise ValueError(msg)
     check_finite(name, array)
     return array

@@ -8,11 +8,13 @@ import os
 import platform
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tf_keras
 
 import tfp_mdn.layers
@@ -27,7 +29,7 @@ __all__ = ["SCHEMA_VERSION", "load", "save"]
 # The layout of the directory. A reader refuses a higher number than its own.
 SCHEMA_VERSION = 1
 
-_METADATA, _MODEL = "metadata.json", "model.keras"
+_FORMAT, _METADATA, _MODEL = "tfp_mdn", "metadata.json", "model.keras"
 
 # Classes other than models that a directory may hold, and the module that each is found in.
 _ESTIMATORS = {"MDNRegressor": "tfp_mdn.estimator"}
@@ -38,9 +40,13 @@ _KERAS_MODULES = {"keras"} | {
     f"keras.{name}"
     for name in (
         *("activations", "constraints", "initializers", "layers", "losses", "metrics"),
-        *("optimizers", "optimizers.schedules", "optimizers.legacy", "regularizers"),
+        *("mixed_precision", "optimizers", "optimizers.schedules", "optimizers.legacy"),
+        "regularizers",
     )
 }
+
+# What reading a damaged archive can raise; RuntimeError, for encryption or depth, is named there.
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error)
 
 # Operations of TensorFlow that a graph of layers may contain; others could read or write files.
 _SAFE_OPERATIONS = ("__operators__.", "linalg.", "math.", "nn.", "signal.")
@@ -80,7 +86,7 @@ def save(model_or_estimator: Any, path: str | os.PathLike[str]) -> None:
         msg = "the model has no weights yet: call it on data or give build_mdn an input_size."
         raise ValueError(msg)
     metadata = {
-        "format": "tfp_mdn",
+        "format": _FORMAT,
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
         "versions": _versions(),
@@ -89,19 +95,29 @@ def save(model_or_estimator: Any, path: str | os.PathLike[str]) -> None:
         **({} if is_model else model_or_estimator._saved_metadata()),
     }
     target = Path(path).absolute()
-    if target.exists() and not (target / _METADATA).is_file():
-        msg = f"{target} exists and is not a saved tfp_mdn model; choose another path."
+    if target.exists() and not _may_be_replaced(target):
+        msg = (
+            f"{target} exists and is not a saved tfp_mdn model, or holds other files too; "
+            "choose another path."
+        )
         raise FileExistsError(msg)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         new = Path(scratch) / "new"
         new.mkdir()
         model.save(new / _MODEL, save_format="keras")
-        _check_model_file(new / _MODEL)
-        (new / _METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+        _load_model(new / _MODEL)  # what cannot be loaded again must not replace what can
+        text = json.dumps(metadata, indent=2, default=_as_plain)
+        (new / _METADATA).write_text(text + "\n", encoding="utf-8")
+        old = Path(scratch) / "old"
         if target.exists():
-            target.rename(Path(scratch) / "old")
-        new.rename(target)
+            target.rename(old)
+        try:
+            new.rename(target)
+        except BaseException:
+            if old.exists():
+                old.rename(target)
+            raise
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -130,37 +146,55 @@ def load(path: str | os.PathLike[str]) -> Any:
     if not model_file.is_file():
         msg = f"{directory} is damaged: {_MODEL} is missing."
         raise ValueError(msg)
-    _check_model_file(model_file)
-    try:
-        model = tf_keras.models.load_model(model_file, safe_mode=True)
-    except Exception as error:
-        written = metadata.get("versions", {})
-        msg = (
-            f"{model_file} could not be loaded: {error}. It was written with {written}, "
-            f"this is {_versions()}."
-        )
-        raise ValueError(msg) from error
+    model = _load_model(model_file, written=metadata.get("versions"))
     kind = metadata["kind"]
     if kind == "model":
         return model
     estimator = getattr(importlib.import_module(_ESTIMATORS[kind]), kind)
-    return estimator._from_saved(model, metadata)
+    try:
+        return estimator._from_saved(model, metadata)
+    except (KeyError, TypeError, AttributeError) as error:
+        msg = f"{directory} is damaged: its {_METADATA} does not describe a {kind} ({error!r})."
+        raise ValueError(msg) from error
+
+
+def _may_be_replaced(target: Path) -> bool:
+    """Tell whether a path holds what `save` wrote and nothing else."""
+    if not target.is_dir() or {part.name for part in target.iterdir()} - {_METADATA, _MODEL}:
+        return False
+    try:
+        return json.loads((target / _METADATA).read_text(encoding="utf-8"))["format"] == _FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _load_model(path: Path, written: Any = None) -> tf_keras.Model:
+    """Return the model in an archive, once it is known to name only what may be loaded."""
+    _check_model_file(path)
+    try:
+        return tf_keras.models.load_model(path, safe_mode=True)
+    except Exception as error:
+        origin = f" It was written with {written}, this is {_versions()}." if written else ""
+        msg = f"{path} could not be loaded: {error}.{origin}"
+        raise ValueError(msg) from error
 
 
 def _read_metadata(directory: Path) -> dict[str, Any]:
     try:
         metadata = json.loads((directory / _METADATA).read_text(encoding="utf-8"))
         schema, kind = metadata["schema_version"], metadata["kind"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if metadata["format"] != _FORMAT:
+            raise ValueError(f"its format is {metadata['format']!r}")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         msg = f"{directory} is not a saved tfp_mdn model: its {_METADATA} cannot be read ({error})."
         raise ValueError(msg) from error
-    if not isinstance(schema, int) or schema > SCHEMA_VERSION:
+    if type(schema) is not int or not 1 <= schema <= SCHEMA_VERSION:
         msg = (
             f"{directory} has schema version {schema}, this package reads up to {SCHEMA_VERSION}. "
             "Install a newer tfp-mdn to load it."
         )
         raise ValueError(msg)
-    if kind != "model" and kind not in _ESTIMATORS:
+    if kind not in ["model", *_ESTIMATORS]:
         msg = f"{directory} holds a {kind!r}, which this package does not know."
         raise ValueError(msg)
     return metadata
@@ -172,13 +206,14 @@ def _check_model_file(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
             config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+        named = list(_named_objects(config))
+    except (KeyError, ValueError, EOFError, OSError, RuntimeError, *_ZIP_ERRORS) as error:
         msg = f"{path} is damaged or not a Keras model ({error})."
         raise ValueError(msg) from error
     if damaged is not None:
         msg = f"{path} is damaged: {damaged} does not match its checksum."
         raise ValueError(msg)
-    for entry in _named_objects(config):
+    for entry in named:
         if not _is_allowed(entry):
             name = entry.get("registered_name") or f"{entry.get('module')}.{entry['class_name']}"
             msg = (
@@ -202,16 +237,34 @@ def _named_objects(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def _is_allowed(entry: dict[str, Any]) -> bool:
-    module, name = entry.get("module"), entry["class_name"]
-    registered = entry.get("registered_name")
+    module, name = entry.get("module", ""), entry["class_name"]
+    registered, inner = entry.get("registered_name"), entry.get("config")
+    # tf_keras looks a name without a module up in other ways than the ones considered here.
+    if not isinstance(name, str) or module == "":
+        return False
     if name in ("TFOpLambda", "SlicingOpLambda"):
-        function = str(entry.get("config", {}).get("function", ""))
+        function = str(inner.get("function")) if isinstance(inner, dict) else ""
         return function.startswith(_SAFE_OPERATIONS) or function in _SAFE_FUNCTIONS
     if name == "function":
-        registered = entry.get("config")
-    if isinstance(registered, str) and tf_keras.saving.get_registered_object(registered):
-        return True
-    return module in _KERAS_MODULES and name != "Lambda"
+        name = registered = inner
+    known = isinstance(registered, str) and tf_keras.saving.get_registered_object(registered)
+    if known:
+        return name in (registered, known.__name__)
+    if isinstance(inner, dict) and isinstance(inner.get("vocabulary"), str):
+        return False  # the name of a file that the layer would read
+    # No dots: "layers.Lambda" in the module "keras" is a way to name what is refused below.
+    named = isinstance(module, str) and module in _KERAS_MODULES and str(name).isidentifier()
+    return named and name != "Lambda"
+
+
+def _as_plain(value: Any) -> Any:
+    """Return a NumPy number as Python's own, and a function as its name, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if hasattr(value, "__name__"):
+        return value.__name__
+    msg = f"{value!r} cannot be saved as an argument of an estimator; give its name instead."
+    raise TypeError(msg)
 
 
 def _versions() -> dict[str, str]:

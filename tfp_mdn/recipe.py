@@ -95,7 +95,7 @@ def train_with_recipe(
         batch_size,
         num_steps,
         np.full(x.shape[1], noise, np.float32),
-        (noise * network.layers[-1].scale).astype(np.float32),
+        np.full(y.shape[1], noise * network.layers[-1].scale, np.float32),
         int(rng.randint(2**31 - 1)),
     )
     best = KeepBestAverage()
@@ -163,6 +163,12 @@ def _noisy_batches(
             tf.gather(weights, rows),
         )
 
-    rows = tf.data.Dataset.range(len(x)).shuffle(len(x), seed=seed).repeat()
+    def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
+        # The shuffle of tf.data would mix TensorFlow's global seed into this one.
+        key = tf.stack([tf.constant(seed, tf.int64), -1 - epoch])  # a batch never has this key
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(x)), key)
+        return tf.data.Dataset.from_tensor_slices(order)
+
+    rows = tf.data.Dataset.counter().flat_map(shuffled)
     steps = tf.data.Dataset.range(num_steps)
     return tf.data.Dataset.zip(steps, rows.batch(batch_size, drop_remainder=True)).map(batch)
