@@ -225,6 +225,14 @@ plt.show()
 # On the left the branches have knots and gaps where single training rows were learned by heart, and
 # a row that falls into a gap costs many nats. On the right they are smooth.
 #
+# Data, the network with a single answer, and the one with a density, side by side:
+
+# %%
+axes = plotting.plot_comparison(grid, parameters, data=(x, y), squared_error=inverse_prediction)
+axes[0].figure.savefig("many_values.png", dpi=100)
+plt.show()
+
+# %% [markdown]
 # `MDNRegressor` wraps these steps in the interface of scikit-learn. It also adds noise to the
 # training rows that fades away during training, which helps when there are few of them.
 #

@@ -499,6 +499,11 @@ def test_comparison_takes_samples_in_the_callers_order() -> None:
     assert_array_equal(y[:NUM_INPUTS], SAMPLES[0, SHUFFLED, 0])
 
 
+def test_density_colours_end_where_asked() -> None:
+    ax = plotting.plot_density(X, P, vmax=0.25)
+    assert ax.collections[0].norm.vmax == 0.25
+
+
 # History
 
 
@@ -521,6 +526,13 @@ def test_history_of_keras_counts_epochs() -> None:
     assert_array_equal(points_of(ax.lines[0]), [[1, 2], [2.0, 1.0]])
     assert ax.get_xlabel() == "epoch"
     assert len(ax.lines) == 1
+
+
+def test_held_out_losses_of_every_third_epoch_stand_at_their_epochs() -> None:
+    history = {"loss": [7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0], "val_loss": [5.5, 5.0]}
+    ax = plotting.plot_history(history)
+    assert_array_equal(points_of(ax.lines[1]), [[3, 6], [5.5, 5.0]])
+    assert ax.lines[2].get_label() == "best: 5 at epoch 6"
 
 
 def test_huge_first_losses_are_cut_off_and_named() -> None:
@@ -679,9 +691,9 @@ TABLES: list[tuple[Callable[..., Any], dict[str, Any], list[Row]]] = [
             ("history", {"history": {"loss": ["a"]}}, TypeError, "must hold real numbers"),
             (
                 "history",
-                {"history": {"loss": [1.0, 2.0], "val_loss": [1.0]}},
+                {"history": {"loss": [1.0, 2.0, 3.0], "val_loss": [1.0, 2.0]}},
                 ValueError,
-                "got 2 values of 'loss' and 1 of 'val_loss'",
+                "got 3 values of 'loss' and 2 of 'val_loss'",
             ),
             ("entropy", {"entropy": np.nan}, ValueError, "entropy must be finite, got nan"),
             ("entropy", {"entropy": "low"}, TypeError, "entropy must be a number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +36,9 @@ _CHUNK_ROWS = 16384
 _COMPILED: weakref.WeakKeyDictionary[Any, dict[Any, Callable[..., Any]]] = (
     weakref.WeakKeyDictionary()
 )
+
+# Layers of TFP remember whether they are being called, so a model bears one trace at a time.
+_TRACING = threading.Lock()
 
 
 def extract_parameters(
@@ -91,9 +95,10 @@ def extract_parameters(
     compiled = _compiled(model_or_distribution, inputs)
     results: list[FloatArray] = []
     for start in range(0, num_rows, rows):
-        chunk = tf.nest.map_structure(lambda array: array[start : start + rows], inputs)  # noqa: B023
-        tensors = compiled(chunk)
-        per_input = int(tensors[0].shape[0]) // len(tf.nest.flatten(chunk)[0])
+        tensors = compiled(
+            tf.nest.map_structure(lambda array: tf.constant(array[start : start + rows]), inputs)  # noqa: B023
+        )
+        per_input = len(tensors[0]) // min(rows, num_rows - start)
         if not results:
             results = [np.empty((num_rows * per_input, *tensor.shape[1:])) for tensor in tensors]
         for result, tensor in zip(results, tensors, strict=True):
@@ -138,18 +143,23 @@ def _compiled(model: tf_keras.Model, inputs: Any) -> Callable[..., Any]:
     # key, by weak references, since a new layer may have the id of one that is gone.
     layers = tuple(weakref.ref(layer) for layer in model._flatten_layers())
     key = (str(signature), layers)
-    functions = _COMPILED.setdefault(model, {})
-    if key not in functions:
-        reference = weakref.ref(model)
+    with _TRACING:
+        functions = _COMPILED.setdefault(model, {})
+        if key not in functions:
+            functions[key] = _traced(weakref.ref(model), signature)
+        return functions[key]
 
-        @tf.function(input_signature=[signature], autograph=False)
-        def parameters(values: Any) -> Any:
-            model = reference()
-            assert model is not None  # it is alive: its caller holds it
-            return _parameter_tensors(model(values, training=False))
 
-        functions[key] = parameters
-    return functions[key]
+def _traced(reference: weakref.ref[Any], signature: Any) -> Callable[..., Any]:
+    @tf.function(input_signature=[signature], autograph=False)
+    def parameters(values: Any) -> Any:
+        model = reference()
+        assert model is not None  # it is alive: the caller of `_compiled` holds it
+        return _parameter_tensors(model(values, training=False))
+
+    # Called through `parameters` itself, TensorFlow would take many models for one function that
+    # is traced again and again, and warn.
+    return parameters.get_concrete_function()
 
 
 def _parameter_tensors(distribution: Any) -> list[tf.Tensor]:

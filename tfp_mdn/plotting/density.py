@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import PowerNorm
 
-from tfp_mdn._validation import FloatArray
+from tfp_mdn._validation import FloatArray, as_real
 from tfp_mdn.plotting._inputs import Pair, as_axes, as_column, as_mixture_over, as_pair
 from tfp_mdn.plotting._style import draw_points, limits, mass_range, new_axes, thinned
 
@@ -44,6 +44,7 @@ def plot_density(
     y: ArrayLike | None = None,
     ax: Axes | None = None,
     colorbar: bool = True,
+    vmax: float | None = None,
     xlabel: str = "x",
     ylabel: str = "y",
 ) -> Axes:
@@ -63,6 +64,8 @@ def plot_density(
             1200 that cover the data and 99.9 % of the mixtures' mass.
         ax: Axes to draw on, or None for a new figure.
         colorbar: Whether to draw a colour bar, which takes its space from `ax`.
+        vmax: Density at which the colours end, in place of that percentile; give several pictures
+            the same one to compare them.
         xlabel: Label of the x axis.
         ylabel: Label of the y axis.
 
@@ -88,13 +91,14 @@ def plot_density(
     """
     inputs, mixture = as_mixture_over(x, parameters)
     points = None if data is None else as_pair("data", data)
+    vmax = None if vmax is None else as_real("vmax", vmax, above=0.0)
     targets = _targets(mixture, points) if y is None else _as_targets(y)
     ax = new_axes()[0] if ax is None else as_axes(ax)
 
     inputs, mixture = thinned(inputs, mixture)
     density = mixture.prob(targets.reshape(-1, 1, 1))
     peaks = density.max(axis=0)
-    top = float(np.percentile(peaks, _TOP_PERCENTILE))
+    top = float(np.percentile(peaks, _TOP_PERCENTILE)) if vmax is None else vmax
     # No density on the grid at all: any scale will do, but 0 to 0 is none.
     norm = PowerNorm(_GAMMA, vmin=0.0, vmax=top or 1.0, clip=True)
     mesh = ax.pcolormesh(

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from tfp_mdn._validation import FloatArray, as_float_array, as_real
-from tfp_mdn.plotting._inputs import as_axes
+from tfp_mdn.plotting._inputs import Pair, as_axes
 from tfp_mdn.plotting._style import BLACK, BLUE, GREEN, VERMILLION, new_axes
 
 if TYPE_CHECKING:
@@ -68,18 +68,19 @@ def plot_history(
         >>> [text.get_text() for text in ax.get_legend().get_texts()]
         ['training', 'held out', 'best: 2.1 at epoch 2']
     """
-    curves, steps, unit = _as_curves(history)
+    curves, unit = _as_curves(history)
     floor = None if entropy is None else as_real("entropy", entropy)
     ax = new_axes()[0] if ax is None else as_axes(ax)
-    bottom, top = _limits(np.concatenate(list(curves.values())), floor)
-    marker = "." if len(steps) <= _FEW else ""
+    bottom, top = _limits(np.concatenate([values for _, values in curves.values()]), floor)
     for name, label, color in _CURVES:
         if name in curves:
-            if np.nanmax(curves[name]) > top:
-                label = f"{label} (highest: {np.nanmax(curves[name]):.4g})"
-            ax.plot(steps, curves[name], color=color, label=label, marker=marker, linewidth=1.8)
+            steps, values = curves[name]
+            if np.nanmax(values) > top:
+                label = f"{label} (highest: {np.nanmax(values):.4g})"
+            marker = "." if len(steps) <= _FEW else ""
+            ax.plot(steps, values, color=color, label=label, marker=marker, linewidth=1.8)
     if "val_loss" in curves:
-        held_out = curves["val_loss"]
+        steps, held_out = curves["val_loss"]
         best = int(np.nanargmin(held_out))
         label = f"best: {held_out[best]:.4g} at {unit} {steps[best]:g}"
         mark = ax.plot(steps[best], held_out[best], "o", color=BLACK, markersize=8, label=label)
@@ -106,8 +107,8 @@ def _limits(values: FloatArray, floor: float | None) -> tuple[float, float]:
     return low - _MARGIN * width, highest + _MARGIN * width
 
 
-def _as_curves(history: object) -> tuple[dict[str, FloatArray], FloatArray, str]:
-    """Return the checked curves with gaps as NaN, their steps, and what a step is."""
+def _as_curves(history: object) -> tuple[dict[str, Pair], str]:
+    """Return the steps and checked values of the curves, gaps as NaN, and what a step is."""
     table = getattr(history, "history", history)
     if not isinstance(table, Mapping):
         msg = (
@@ -125,15 +126,21 @@ def _as_curves(history: object) -> tuple[dict[str, FloatArray], FloatArray, str]
     length = len(next(iter(curves.values())))
     unit = "step" if "step" in table else "epoch"
     steps = _as_curve("step", table["step"]) if "step" in table else np.arange(1.0, length + 1.0)
-    for name, curve in {**curves, "step": steps}.items():
-        if len(curve) != length:
+    # With `validation_freq`, Keras has a held-out loss for every second, third ... epoch only.
+    every = max(1, length // len(curves["val_loss"])) if unit == "epoch" and len(curves) > 1 else 1
+    placed = {"step": (steps, steps)} | {
+        name: (steps[every - 1 :: every] if name == "val_loss" else steps, curve)
+        for name, curve in curves.items()
+    }
+    for name, (places, curve) in placed.items():
+        if len(curve) != len(places) or len(steps) != length:
             first = next(iter(curves))
             msg = (
                 "history must hold lists of one length, "
                 f"got {length} values of {first!r} and {len(curve)} of {name!r}."
             )
             raise ValueError(msg)
-    return curves, steps, unit
+    return {name: placed[name] for name in curves}, unit
 
 
 def _as_curve(name: str, value: Any) -> FloatArray:
