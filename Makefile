@@ -43,6 +43,7 @@ notebooks: $(READY)  ## Execute the notebooks in place and collect their scores
 
 bench: $(READY)  ## Measure speed
 	$(BIN)/python benchmarks/extraction.py
+	$(BIN)/python benchmarks/mixture.py
 
 build: $(READY)  ## Build the source archive and the wheel into dist/
 	$(BIN)/python -m build

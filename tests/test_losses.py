@@ -162,7 +162,7 @@ def test_a_weight_of_two_moves_the_weights_like_a_doubled_row() -> None:
         model.compile(tf_keras.optimizers.SGD(0.1), negative_log_likelihood)
         model.fit(*data, batch_size=6, shuffle=False, verbose=0, **options)
         trained.append(np.concatenate([array.ravel() for array in model.get_weights()]))
-    np.testing.assert_allclose(*trained, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(trained[0], trained[1], rtol=1e-5, atol=1e-7)
 
 
 def test_wrong_targets_stop_the_training_of_any_model() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -149,11 +150,10 @@ def test_no_import_cycles() -> None:
 
 
 def test_the_mathematics_imports_numpy_and_scipy_alone() -> None:
-    standard = {"__future__", "collections", "dataclasses", "functools", "math", "typing"}
     for name, path in modules().items():
         if name.split(".")[0] in ("mixture", "_validation"):
             # pandas only where a table is asked for, or for type checkers
-            allowed = standard | {"numpy", "scipy", "pandas", "numbers"}
+            allowed = sys.stdlib_module_names | {"numpy", "scipy", "pandas"}
             assert outside(imports(path)) <= allowed, name
             assert "pandas" not in {
                 part.split(".")[0]

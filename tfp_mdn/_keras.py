@@ -33,7 +33,7 @@ def _check_shape(name: str, shape: tuple[int, ...], model: tf_keras.Model, kind:
     expected = getattr(model, kind, None) if model.built else None
     if not isinstance(expected, tuple):
         return
-    # A model whose weights were made by a first batch remembers its number of rows, which binds none.
+    # A model that was built by its first batch remembers that batch's number of rows.
     expected = (None, *expected[1:])
     given = (*shape, 1) if len(shape) == len(expected) - 1 and expected[-1] == 1 else shape
     if not tf.TensorShape(expected).is_compatible_with(given):

@@ -146,7 +146,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
                 scale=y_scale,
                 seed=int(rng.randint(2**31 - 1)),
             ),
-            targets - y_loc,
+            (targets - y_loc)[weights > 0],
         )
         # Only differences from the mean go through float32: a large offset costs no digits.
         self.history_ = train_with_recipe(

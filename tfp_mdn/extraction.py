@@ -77,6 +77,12 @@ def extract_parameters(
         >>> parameters.weights.shape, parameters.means.shape, parameters.variances.shape
         ((100, 3), (100, 3, 1), (100, 3, 1))
     """
+    if not tf.executing_eagerly():
+        msg = (
+            "extract_parameters makes NumPy arrays, which there are none of inside a tf.function; "
+            "call it outside, on the model and its inputs."
+        )
+        raise TypeError(msg)
     if isinstance(model_or_distribution, tfd.Distribution):
         if x is not None:
             msg = "x must be None for a distribution, whose rows are there already."

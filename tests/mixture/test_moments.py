@@ -127,3 +127,50 @@ def test_a_weight_of_zero_takes_no_part_wherever_it_sits() -> None:
     assert_array_equal(p.mean(), [[-1e308]])
     assert_array_equal(p.variance(), [[2.0]])
     assert_array_equal(p.covariance(), [[[2.0]]])
+
+
+@given(seed=seeds, num_components=sizes)
+def test_skewness_and_kurtosis_agree_with_quadrature(
+    make_mixture: MixtureFactory, seed: int, num_components: int
+) -> None:
+    p = make_mixture(seed, 1, num_components)
+    mean, spread = p.mean()[0, 0], p.stddev()[0, 0]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(12)
+    # Gauss-Hermite quadrature of each component is exact for polynomials.
+    places = p.means[0] + np.sqrt(p.variances[0]) * nodes
+    share = p.weights[0][:, np.newaxis] * weights / weights.sum()
+    residuals = (places - mean) / spread
+    assert_allclose(p.skewness()[0], (share * residuals**3).sum(), rtol=1e-10, atol=1e-12)
+    assert_allclose(p.kurtosis()[0], (share * residuals**4).sum() - 3.0, rtol=1e-10, atol=1e-12)
+
+
+def test_skewness_and_kurtosis_of_a_normal_distribution_are_zero() -> None:
+    p = MixtureParameters(np.ones((1, 1)), np.array([[1e9]]), np.array([[1e-6]]))
+    assert_array_equal(p.skewness(), 0.0)
+    assert_array_equal(p.kurtosis(), 0.0)
+    # Two points at -1 and 1 have the least kurtosis there is, 1 - 3.
+    points = MixtureParameters(
+        np.full((1, 2), 0.5), np.array([[-1.0, 1.0]]), np.full((1, 2), 1e-200)
+    )
+    assert_allclose(points.kurtosis(), -2.0, rtol=1e-15)
+    empty = MixtureParameters(
+        np.array([[0.0, 1.0]]), np.array([[1e308, 0.0]]), np.array([[1e308, 1e-300]])
+    )
+    assert_array_equal(empty.kurtosis(), 0.0)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_parts_of_the_spread_add_up(make_mixture: MixtureFactory, *, full: bool) -> None:
+    p = make_mixture(4, 20, event_size=3, full=full)
+    within, between = p.covariance_within(), p.covariance_between()
+    assert_allclose(within + between, p.covariance(), rtol=1e-13, atol=1e-13)
+    for matrix, vector in ((within, p.variance_within()), (between, p.variance_between())):
+        assert_allclose(np.diagonal(matrix, axis1=1, axis2=2), vector, rtol=1e-12)
+    expected = sum(
+        p.weights[:, k, np.newaxis, np.newaxis]
+        * (p.variances[:, k, :, np.newaxis] * np.eye(3) if not full else covariance)
+        for k, covariance in enumerate(
+            np.moveaxis(p.covariances, 1, 0) if p.covariances is not None else [None] * 4
+        )
+    )
+    assert_allclose(within, expected, rtol=1e-12, atol=1e-12)

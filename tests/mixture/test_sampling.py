@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,27 @@ def test_samples_follow_the_cdf(make_mixture: MixtureFactory) -> None:
         row = p[n]
         test = stats.kstest(draws[:, n, 0], lambda y, row=row: row.cdf(y[:, np.newaxis])[:, 0])
         assert test.pvalue > 1e-3
+
+
+def test_samples_have_the_law_of_tfp(make_mixture: MixtureFactory) -> None:
+    with warnings.catch_warnings():
+        # TensorFlow and TFP use deprecated parts of NumPy and of the standard library on import.
+        warnings.simplefilter("ignore")
+        import tensorflow_probability as tfp
+
+        tfd = tfp.distributions
+        assert tfd.MixtureSameFamily is not None  # TFP loads itself on the first access.
+
+    p = make_mixture(2, num_inputs=3, zero_weight=True)
+    components = tfd.Normal(p.means[..., 0], np.sqrt(p.variances[..., 0]))
+    theirs = tfd.MixtureSameFamily(tfd.Categorical(probs=p.weights), components)
+    drawn = theirs.sample(5000, seed=1).numpy()
+    ours = p.sample(5000, rng=1)[..., 0]
+    for n in range(3):
+        assert stats.ks_2samp(ours[:, n], drawn[:, n]).pvalue > 1e-3
+    assert_allclose(p.mean()[:, 0], theirs.mean().numpy(), rtol=1e-12)
+    assert_allclose(p.variance()[:, 0], theirs.variance().numpy(), rtol=1e-10)
+    assert_allclose(p.cdf(np.ones(3)), theirs.cdf(np.ones(3)).numpy(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("full", [False, True])

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import log_ndtr, ndtr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "cdf",
     "cholesky_factors",
+    "line_components",
+    "log_cdf",
     "log_joint",
     "log_prob",
     "log_sum_exp",
@@ -207,6 +209,55 @@ def cdf(y: FloatArray, weights: FloatArray, means: FloatArray, variances: FloatA
         terms.sum(axis=-1, out=result[..., rows])
     # The weights sum to 1 but for rounding, and a probability must not exceed it.
     return np.minimum(result, 1.0, out=result)
+
+
+def log_cdf(
+    y: FloatArray, weights: FloatArray, means: FloatArray, variances: FloatArray
+) -> FloatArray:
+    """Return log P(Y ≤ y) for D = 1, (..., N), in nats, right to its last digits at both ends.
+
+    Args:
+        y: Targets (..., N, 1), infinite values allowed.
+        weights: Component weights (N, K).
+        means: Component means (N, K, 1).
+        variances: Component variances (N, K, 1).
+    """
+    result = np.empty(y.shape[:-1])
+    for rows in _blocks(y, means):
+        with np.errstate(over="ignore", divide="ignore"):
+            terms = (y[..., rows, :] - means[rows, :, 0]) / np.sqrt(variances[rows, :, 0])
+            log_weights = np.log(weights[rows])
+            # Near 1 the complement has the digits: log F = log1p(-(1 - F)).
+            above = np.minimum((ndtr(-terms) * weights[rows]).sum(axis=-1), 1.0)
+            below = log_sum_exp(log_ndtr(terms) + log_weights)
+            result[..., rows] = np.where(above < 0.5, np.log1p(-above), np.minimum(below, 0.0))
+    return result
+
+
+def line_components(
+    weights: FloatArray, means: FloatArray, variances: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return weights, means and scales for D = 1 as contiguous arrays (K, N).
+
+    A component of weight 0 gets the place of the heaviest one, since its own could lie so far out
+    that arithmetic with it overflows. With the components first, sums over them run along rows.
+
+    Args:
+        weights: Component weights (N, K).
+        means: Component means (N, K, 1).
+        variances: Component variances (N, K, 1).
+    """
+    mean, variance = means[..., 0], variances[..., 0]
+    empty = weights == 0.0
+    if empty.any():
+        heaviest = np.arange(len(weights))[:, np.newaxis], weights.argmax(axis=1)[:, np.newaxis]
+        mean = np.where(empty, mean[heaviest], mean)
+        variance = np.where(empty, variance[heaviest], variance)
+    return (
+        np.ascontiguousarray(weights.T),
+        np.ascontiguousarray(mean.T),
+        np.sqrt(np.ascontiguousarray(variance.T)),
+    )
 
 
 def _blocks(y: FloatArray, means: FloatArray) -> Iterator[slice]:

@@ -12,7 +12,17 @@ import numpy as np
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
 
-__all__ = ["covariance", "mean", "variance", "variance_between", "variance_within"]
+__all__ = [
+    "covariance",
+    "covariance_between",
+    "covariance_within",
+    "kurtosis",
+    "mean",
+    "skewness",
+    "variance",
+    "variance_between",
+    "variance_within",
+]
 
 
 def mean(weights: FloatArray, means: FloatArray) -> FloatArray:
@@ -90,16 +100,88 @@ def covariance(
         variances: Component variances (N, K, D).
         covariances: Component covariances (N, K, D, D), or None for diagonal ones.
     """
+    return covariance_within(weights, variances, covariances) + covariance_between(weights, means)
+
+
+def covariance_within(
+    weights: FloatArray, variances: FloatArray, covariances: FloatArray | None = None
+) -> FloatArray:
+    """Return E[Cov(Y | k)] = Σₖ wₖ Σₖ, (N, D, D): the noise inside the components.
+
+    Args:
+        weights: Component weights (N, K).
+        variances: Component variances (N, K, D).
+        covariances: Component covariances (N, K, D, D), or None for diagonal ones.
+    """
+    if covariances is not None:
+        result: FloatArray = np.einsum("nk,nkij->nij", weights, covariances)
+        return result
+    num_rows, _, event_size = variances.shape
+    result = np.zeros((num_rows, event_size, event_size))
+    diagonal = np.arange(event_size)
+    result[:, diagonal, diagonal] = variance_within(weights, variances)
+    return result
+
+
+def covariance_between(weights: FloatArray, means: FloatArray) -> FloatArray:
+    """Return Cov(E[Y | k]) = Σₖ wₖ (μₖ − E[Y]) (μₖ − E[Y])ᵀ, (N, D, D): the spread of the means.
+
+    Args:
+        weights: Component weights (N, K).
+        means: Component means (N, K, D).
+    """
     deviations = _deviations(weights, means, mean(weights, means))
     weighted = weights[..., np.newaxis] * deviations
     result: FloatArray = np.swapaxes(weighted, 1, 2) @ deviations
-    if covariances is None:
-        diagonal = np.arange(means.shape[2])
-        result[:, diagonal, diagonal] += variance_within(weights, variances)
-    else:
-        result += np.einsum("nk,nkij->nij", weights, covariances)
     # The products above are rounded in an order that the matrix multiplication chooses.
     return 0.5 * (result + np.swapaxes(result, 1, 2))
+
+
+def skewness(weights: FloatArray, means: FloatArray, variances: FloatArray) -> FloatArray:
+    """Return E[(Y − E[Y])³] / Var(Y)^(3/2) = Σₖ wₖ (δₖ³ + 3 δₖ sₖ²) for D = 1, (N,).
+
+    δₖ and sₖ are the components' deviations from the mean and their scales, both in units of the
+    mixture's own standard deviation.
+
+    Args:
+        weights: Component weights (N, K).
+        means: Component means (N, K, 1).
+        variances: Component variances (N, K, 1).
+    """
+    deviation, spread = _standardised(weights, means, variances)
+    result: FloatArray = np.einsum(
+        "nk,nk->n", weights, deviation * (np.square(deviation) + 3.0 * spread)
+    )
+    return result
+
+
+def kurtosis(weights: FloatArray, means: FloatArray, variances: FloatArray) -> FloatArray:
+    """Return the excess E[(Y − E[Y])⁴] / Var(Y)² − 3 for D = 1, (N,); 0 for one component.
+
+    With δₖ and sₖ as for the skewness, and since Σₖ wₖ (δₖ² + sₖ²) = 1, it is
+    Σₖ wₖ (δₖ⁴ + 6 δₖ² sₖ² + 3 sₖ⁴) − 3 = 3 Σₖ wₖ (δₖ² + sₖ² − 1)² − 2 Σₖ wₖ δₖ⁴.
+
+    Args:
+        weights: Component weights (N, K).
+        means: Component means (N, K, 1).
+        variances: Component variances (N, K, 1).
+    """
+    deviation, spread = _standardised(weights, means, variances)
+    squares = np.square(deviation)
+    terms = 3.0 * np.square(squares + spread - 1.0) - 2.0 * np.square(squares)
+    result: FloatArray = np.einsum("nk,nk->n", weights, terms)
+    return result
+
+
+def _standardised(
+    weights: FloatArray, means: FloatArray, variances: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return deviations from the mean and variances (N, K) in units of the mixture's spread."""
+    total = variance(weights, means, variances)
+    deviations = _deviations(weights, means, mean(weights, means))
+    # A component of weight 0 could have a variance whose square overflows.
+    spread = np.where(weights == 0.0, total, variances[..., 0]) / total
+    return deviations[..., 0] / np.sqrt(total), spread
 
 
 def _deviations(weights: FloatArray, means: FloatArray, centre: FloatArray) -> FloatArray:

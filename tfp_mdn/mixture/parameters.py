@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from tfp_mdn._validation import FloatArray, as_generator, as_real, as_whole_number
-from tfp_mdn.mixture import conversion, density, moments, sampling
-from tfp_mdn.mixture._checks import (
-    as_covariances,
-    as_per_component,
-    as_row_index,
-    as_targets,
-    as_weights,
+from tfp_mdn._validation import FloatArray
+from tfp_mdn.mixture import conversion
+from tfp_mdn.mixture._arguments import as_row_index
+from tfp_mdn.mixture._methods import (
+    ConditioningMethods,
+    DensityMethods,
+    MomentMethods,
+    QuantileMethods,
+    SamplingMethods,
+    ScoreMethods,
+    ShapeMethods,
 )
 
 if TYPE_CHECKING:
@@ -27,7 +30,15 @@ __all__ = ["MixtureParameters"]
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class MixtureParameters:
+class MixtureParameters(
+    DensityMethods,
+    MomentMethods,
+    QuantileMethods,
+    ShapeMethods,
+    ScoreMethods,
+    SamplingMethods,
+    ConditioningMethods,
+):
     """Weights, means and variances of N mixtures of K normal distributions in D dimensions.
 
     Row n is the conditional density p(y | xₙ) = Σₖ weights[n, k] N(y | means[n, k], Σₙₖ), where
@@ -70,75 +81,6 @@ class MixtureParameters:
         >>> p[1].cdf(2.0).round(4)
         array([0.5477])
     """
-
-    weights: FloatArray
-    means: FloatArray
-    variances: FloatArray
-    covariances: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        """Check the arrays and replace them by read-only copies."""
-        weights = as_weights(self.weights)
-        means = as_per_component("means", self.means, weights)
-        variances = as_per_component("variances", self.variances, weights, positive=True)
-        if means.shape != variances.shape:
-            msg = (
-                f"variances must have the shape of means, {means.shape}, "
-                f"got shape {variances.shape}."
-            )
-            raise ValueError(msg)
-        covariances = None
-        if self.covariances is not None:
-            covariances = as_covariances(self.covariances, variances)
-            variances = np.diagonal(covariances, axis1=-2, axis2=-1).copy()
-        self._set(weights, means, variances, covariances)
-
-    def _set(
-        self,
-        weights: FloatArray,
-        means: FloatArray,
-        variances: FloatArray,
-        covariances: FloatArray | None,
-    ) -> None:
-        """Store the arrays and make them read-only."""
-        arrays = {
-            "weights": weights,
-            "means": means,
-            "variances": variances,
-            "covariances": covariances,
-        }
-        for name, array in arrays.items():
-            if array is not None:
-                array.setflags(write=False)
-            object.__setattr__(self, name, array)
-
-    @classmethod
-    def _trusted(
-        cls,
-        weights: FloatArray,
-        means: FloatArray,
-        variances: FloatArray,
-        covariances: FloatArray | None,
-    ) -> MixtureParameters:
-        """Return parameters made of arrays that are already checked and that nobody else writes."""
-        parameters = object.__new__(cls)
-        parameters._set(weights, means, variances, covariances)
-        return parameters
-
-    @property
-    def num_inputs(self) -> int:
-        """Number of inputs N."""
-        return int(self.means.shape[0])
-
-    @property
-    def num_components(self) -> int:
-        """Number of mixture components K."""
-        return int(self.means.shape[1])
-
-    @property
-    def event_size(self) -> int:
-        """Number of target dimensions D."""
-        return int(self.means.shape[2])
 
     def __reduce__(self) -> tuple[type[MixtureParameters], tuple[FloatArray | None, ...]]:
         """Copy and unpickle through the constructor, so that the arrays stay read-only."""
@@ -216,119 +158,6 @@ class MixtureParameters:
         rows = np.arange(self.num_inputs)[:, np.newaxis]
         return self._map(lambda array: array[rows, order])
 
-    def mean(self) -> FloatArray:
-        """Return E[Y] = Σₖ wₖ μₖ, (N, D), in the target's units."""
-        return moments.mean(self.weights, self.means)
-
-    def variance(self) -> FloatArray:
-        """Return Var(Y), (N, D), in the target's units squared: noise plus spread of the means."""
-        return moments.variance(self.weights, self.means, self.variances)
-
-    def stddev(self) -> FloatArray:
-        """Return the standard deviation √Var(Y), (N, D), in the target's units."""
-        return np.sqrt(self.variance())
-
-    def covariance(self) -> FloatArray:
-        """Return Cov(Y), (N, D, D), in the target's units squared."""
-        return moments.covariance(self.weights, self.means, self.variances, self.covariances)
-
-    def log_prob(self, y: ArrayLike) -> FloatArray:
-        """Return log p(y), (N,) or (M, N) for a grid, in nats.
-
-        Args:
-            y: Finite targets, one a row or a grid; see the class for the shapes.
-
-        Raises:
-            TypeError: If `y` does not hold real numbers.
-            ValueError: If `y` is not finite, or its shape does not fit or is ambiguous.
-
-        Example:
-            >>> p = MixtureParameters([[0.5, 0.5]], [[-1.0, 1.0]], [[0.25, 0.25]])
-            >>> p.log_prob([[[-1.0]], [[0.0]], [[1.0]]]).round(4)
-            array([[-0.9186],
-                   [-2.2258],
-                   [-0.9186]])
-        """
-        return density.log_prob(self._targets(y), *self._arrays())
-
-    def prob(self, y: ArrayLike) -> FloatArray:
-        """Return the density p(y), (N,) or (M, N) for a grid, in 1 / (target's units)^D.
-
-        Args:
-            y: Finite targets, one a row or a grid; see the class for the shapes.
-
-        Raises:
-            TypeError: If `y` does not hold real numbers.
-            ValueError: If `y` is not finite, or its shape does not fit or is ambiguous.
-        """
-        return np.exp(self.log_prob(y))
-
-    def responsibilities(self, y: ArrayLike) -> FloatArray:
-        """Return p(component k | y), (N, K) or (M, N, K) for a grid; rows sum to 1.
-
-        A row is NaN where p(y) is 0 even in log space, that is, where y lies beyond 1e154 standard
-        deviations from every component.
-
-        Args:
-            y: Finite targets, one a row or a grid; see the class for the shapes.
-
-        Raises:
-            TypeError: If `y` does not hold real numbers.
-            ValueError: If `y` is not finite, or its shape does not fit or is ambiguous.
-        """
-        return density.responsibilities(self._targets(y), *self._arrays())
-
-    def cdf(self, y: ArrayLike) -> FloatArray:
-        """Return P(Y ≤ y), (N,) or (M, N) for a grid, for targets of one dimension.
-
-        Args:
-            y: Targets, one a row or a grid; -inf and inf are allowed.
-
-        Raises:
-            TypeError: If `y` does not hold real numbers.
-            ValueError: If D is not 1, `y` is NaN, or its shape does not fit or is ambiguous.
-        """
-        self._require_single_dimension("cdf")
-        targets = as_targets("y", y, self.num_inputs, 1, allow_infinite=True)
-        return density.cdf(targets, self.weights, self.means, self.variances)
-
-    def sample(
-        self,
-        size: int,
-        rng: np.random.Generator | int | None = None,
-        temperature: float = 1.0,
-        scale_temperature: float = 1.0,
-    ) -> FloatArray:
-        """Draw `size` targets from each of the N mixtures, (S, N, D), in the target's units.
-
-        A component is drawn first, then a value of that component alone. For one seed,
-        `scale_temperature` changes only how far the draws lie from the same component means.
-
-        Args:
-            size: Number of draws S ≥ 0 for each row.
-            rng: Generator, integer seed, or None for fresh randomness.
-            temperature: Divisor of the logits: 1 samples the mixture, 0 only the heaviest
-                component (the first of several that tie); weights of 0 stay 0.
-            scale_temperature: Factor of the covariances: 0 gives the component means.
-
-        Raises:
-            TypeError: If an argument is of another type.
-            ValueError: If `size` or a temperature is negative, or a temperature is not finite.
-
-        Example:
-            >>> p = MixtureParameters([[0.4, 0.6]], [[-1.0, 1.0]], [[0.25, 0.25]])
-            >>> p.sample(2, rng=0, temperature=0.0, scale_temperature=0.0)[..., 0]
-            array([[1.],
-                   [1.]])
-        """
-        return sampling.sample(
-            as_whole_number("size", size, minimum=0),
-            *self._arrays(),
-            as_generator("rng", rng),
-            temperature=as_real("temperature", temperature, minimum=0.0),
-            scale_temperature=as_real("scale_temperature", scale_temperature, minimum=0.0),
-        )
-
     def to_dict(self) -> dict[str, Any]:
         """Return sizes and arrays as plain numbers and lists that `json.dumps` takes as they are.
 
@@ -358,30 +187,6 @@ class MixtureParameters:
             ImportError: If pandas is not installed.
         """
         return conversion.to_dataframe(*self._arrays())
-
-    def _arrays(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray | None]:
-        """Return the arrays in the order in which every kernel takes them."""
-        return self.weights, self.means, self.variances, self.covariances
-
-    def _targets(self, y: ArrayLike) -> FloatArray:
-        """Return checked targets (N, D) or (M, N, D)."""
-        return as_targets("y", y, self.num_inputs, self.event_size)
-
-    def _require_single_dimension(self, method: str) -> None:
-        """Refuse a method that has a meaning for D = 1 only."""
-        if self.event_size != 1:
-            msg = (
-                f"{method} is for targets of one dimension (event_size 1), "
-                f"got event_size {self.event_size}. Take one dimension's margin first."
-            )
-            raise ValueError(msg)
-
-    def _map(self, function: Callable[[FloatArray], FloatArray]) -> MixtureParameters:
-        """Return the parameters whose arrays are all put through one selection of elements."""
-        covariances = None if self.covariances is None else function(self.covariances)
-        return self._trusted(
-            function(self.weights), function(self.means), function(self.variances), covariances
-        )
 
 
 def _layout(parameters: MixtureParameters) -> tuple[int, int, bool]:

@@ -1,0 +1,349 @@
+"""The scikit-learn regressor: units, shapes, seeds, weights, names, files, and how well it fits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import r2_score
+from sklearn.utils.estimator_checks import check_estimator
+
+import tfp_mdn
+from tfp_mdn.datasets import inverse_sinusoid
+from tfp_mdn.estimator import MDNRegressor
+from tfp_mdn.mixture import MixtureParameters
+from tfp_mdn.models import build_mdn
+
+Rows = tuple[np.ndarray, np.ndarray]
+Fit = Callable[..., MDNRegressor]
+
+
+def test_the_methods_say_the_same_as_the_parameters(fitted: MDNRegressor, rows: Rows) -> None:
+    x, y = rows
+    p = fitted.predict_parameters(x)
+    assert isinstance(p, MixtureParameters)
+    assert p.means.shape == (60, 3, 1)
+    assert_array_equal(fitted.predict(x), p.mean()[:, 0])
+    mean, std = fitted.predict(x, return_std=True)
+    assert_array_equal(mean, p.mean()[:, 0])
+    assert_array_equal(std, p.stddev()[:, 0])
+    for target in (y, y[:, None], list(y)):
+        assert_array_equal(fitted.log_prob(x, target), p.log_prob(y))
+    assert fitted.score(x, y) == pytest.approx(r2_score(y, mean))
+    draws = fitted.sample(x, 2000, random_state=0)
+    assert draws.shape == (2000, 60, 1)
+    assert np.abs((draws.mean(axis=0)[:, 0] - mean) / std).max() < 5 / np.sqrt(2000)
+    assert fitted.sample(x).shape == (1, 60, 1)
+
+
+def test_the_model_takes_raw_inputs_and_speaks_the_target_s_units(
+    fitted: MDNRegressor, rows: Rows
+) -> None:
+    x, y = rows
+    distribution = fitted.model_(x)
+    assert_allclose(distribution.log_prob(y[:, None]), fitted.log_prob(x, y), rtol=1e-6)
+    predicted = fitted.model_.predict(x, verbose=0)[:, 0]
+    assert_allclose(predicted, fitted.predict(x), rtol=1e-5, atol=1e-7)
+
+
+def test_what_was_learned(fitted: MDNRegressor, rows: Rows) -> None:
+    assert fitted.n_features_in_ == 2
+    assert not hasattr(fitted, "feature_names_in_")
+    assert fitted.history_["step"] == [float(step) for step in range(1, 41)]
+    assert set(fitted.history_) == {"step", "loss", "val_loss"}
+    # Of the 60 rows, 12 were held out: their score is the best that the history has.
+    assert np.isfinite(fitted.history_["loss"]).all()
+    assert fitted.score(*rows) > 0.1
+
+
+def test_seeds_decide_and_no_global_state_is_read_or_changed(
+    quick_fit: Fit, fitted: MDNRegressor, rows: Rows
+) -> None:
+    x, _ = rows
+    random.seed(11)
+    np.random.seed(11)  # noqa: NPY002
+    tf.random.set_seed(11)
+
+    def state() -> list[str]:
+        generator = tf.random.get_global_generator().state.numpy()
+        return [str(random.getstate()), str(np.random.get_state()), str(generator)]  # noqa: NPY002
+
+    before = state()
+    again = quick_fit(random_state=np.random.RandomState(0))
+    assert_array_equal(again.predict(x), fitted.predict(x))
+    assert_array_equal(fitted.sample(x, 2, random_state=4), again.sample(x, 2, random_state=4))
+    assert state() == before
+    drawn = quick_fit(random_state=None)
+    assert not np.array_equal(drawn.predict(x), fitted.predict(x))
+    assert not np.array_equal(fitted.sample(x), fitted.sample(x))
+    assert str(np.random.get_state()) == before[1]  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    ("x_factor", "x_offset", "y_factor", "y_offset"),
+    [
+        (1e-6, 1e4, 1e6, -1e12),
+        pytest.param(1e-6, 0.0, 1e6, 5e7, marks=pytest.mark.slow),
+        pytest.param(1.0, 1e9, 1.0, -1e9, marks=pytest.mark.slow),
+        pytest.param(1e-200, 0.0, 1e-9, 0.0, marks=pytest.mark.slow),
+        pytest.param(1e200, -1e203, 1e29, 0.0, marks=pytest.mark.slow),
+    ],
+)
+def test_units_do_not_matter(
+    quick_fit: Fit,
+    fitted: MDNRegressor,
+    rows: Rows,
+    x_factor: float,
+    x_offset: float,
+    y_factor: float,
+    y_offset: float,
+) -> None:
+    x, y = x_factor * rows[0] + x_offset, y_factor * rows[1] + y_offset
+    twin = quick_fit(x, y)
+    expected = fitted.log_prob(*rows)
+    assert_allclose(twin.log_prob(x, y) + np.log(y_factor), expected, atol=1e-4)
+    predicted = np.asarray(twin.predict(x))
+    assert_allclose((predicted - y_offset) / y_factor, fitted.predict(rows[0]), atol=1e-5)
+    history = np.array(twin.history_["val_loss"]) - np.log(y_factor)
+    assert_allclose(history, fitted.history_["val_loss"], atol=1e-4)
+
+
+def test_constant_columns_are_warned_about_and_say_nothing(
+    quick_fit: Fit, fitted: MDNRegressor, rows: Rows
+) -> None:
+    x = np.insert(rows[0], 1, 7.0, axis=1)
+    with pytest.warns(UserWarning, match=r"column\(s\) \[1\] of X are constant"):
+        regressor = quick_fit(x)
+    moved = x.copy()
+    moved[:, 1] = -1e6
+    assert_array_equal(regressor.predict(moved), regressor.predict(x))
+    assert regressor.score(x, rows[1]) > 0.1
+
+
+@pytest.mark.slow
+def test_a_constant_target(quick_fit: Fit, rows: Rows) -> None:
+    with pytest.warns(UserWarning, match=r"column\(s\) \[0\] of y are constant"):
+        regressor = quick_fit(y=np.full(60, 1e9))
+    mean, std = regressor.predict(rows[0], return_std=True)
+    assert_allclose(mean, 1e9, atol=0.5)
+    assert (std > 0).all()
+
+
+def test_rows_of_weight_zero_are_as_if_dropped(quick_fit: Fit, rows: Rows) -> None:
+    x, y = (part.copy() for part in rows)
+    sample_weight = 1.0 + np.arange(60) % 2
+    sample_weight[::3] = 0.0
+    kept = sample_weight > 0
+    x[~kept], y[~kept] = 1e12, -1e12
+    with_zeros = quick_fit(x, y, 1e300 * sample_weight)
+    dropped = quick_fit(x[kept], y[kept], sample_weight[kept])
+    assert_allclose(with_zeros.predict(rows[0]), dropped.predict(rows[0]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_weights_draw_the_fit_towards_their_rows(quick_fit: Fit) -> None:
+    x, y = np.zeros((200, 1)), np.repeat([0.0, 1.0], 100)
+    x[:, 0] = np.tile(np.linspace(-1, 1, 100), 2)
+    heavy = quick_fit(x, y, np.repeat([1.0, 9.0], 100), num_steps=600)
+    assert np.mean(heavy.predict(x)) == pytest.approx(0.9, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "num_rows",
+    [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.slow)],
+)
+def test_few_rows_and_a_column_of_targets_stays_a_column(
+    quick_fit: Fit, rows: Rows, num_rows: int
+) -> None:
+    x, y = rows[0][:num_rows], rows[1][:num_rows, None]
+    regressor = quick_fit(x, y)
+    assert np.isfinite(regressor.log_prob(x, y)).all()
+    assert np.isfinite(regressor.history_["val_loss"]).all()
+    mean, std = regressor.predict(x, return_std=True)
+    assert mean.shape == std.shape == (num_rows, 1)
+
+
+def test_several_targets_and_their_names(quick_fit: Fit, rows: Rows, tmp_path: Path) -> None:
+    x = pd.DataFrame(rows[0], columns=["width", "height"])
+    y = pd.DataFrame({"price": 1e3 * rows[1], "age": rows[0][:, 1]})
+    regressor = quick_fit(x, y)
+    mean, std = regressor.predict(x, return_std=True)
+    assert mean.shape == std.shape == (60, 2)
+    assert regressor.log_prob(x, y).shape == (60,)
+    assert regressor.sample(x, 3).shape == (3, 60, 2)
+    assert std[:, 0].mean() > 50 * std[:, 1].mean()
+    assert list(regressor.feature_names_in_) == ["width", "height"]
+    regressor.save(tmp_path / "model")
+    loaded = MDNRegressor.load(tmp_path / "model")
+    assert_array_equal(loaded.predict(x), mean)
+    for each in (regressor, loaded):
+        with pytest.raises(ValueError, match="feature names should match"):
+            each.predict(x[["height", "width"]])
+        with pytest.warns(UserWarning, match="does not have valid feature names"):
+            each.predict(rows[0])
+
+
+def test_files_hold_the_whole_estimator(
+    fitted: MDNRegressor, quick_fit: Fit, rows: Rows, tmp_path: Path
+) -> None:
+    fitted.save(tmp_path / "model")
+    for loaded in (MDNRegressor.load(tmp_path / "model"), tfp_mdn.load(tmp_path / "model")):
+        assert type(loaded) is MDNRegressor
+        assert loaded.get_params() == fitted.get_params()
+        assert loaded.history_ == fitted.history_
+        assert loaded.n_features_in_ == 2
+        assert_array_equal(loaded.predict(rows[0]), fitted.predict(rows[0]))
+        assert np.shape(loaded.predict(rows[0])) == (60,)
+    # A loaded estimator can be saved and fitted again.
+    loaded.save(tmp_path / "model")
+    again = MDNRegressor.load(tmp_path / "model").fit(*rows)
+    assert_array_equal(again.predict(rows[0]), fitted.predict(rows[0]))
+
+
+def test_arguments_of_numpy_are_saved(fitted: MDNRegressor, tmp_path: Path) -> None:
+    arguments = {
+        "num_components": np.int64(3),
+        "hidden_units": (np.int32(8),),
+        "learning_rate": np.float32(0.01),
+        "random_state": np.int64(0),
+    }
+    fitted.save(tmp_path / "first")
+    regressor = MDNRegressor.load(tmp_path / "first").set_params(**arguments)
+    regressor.save(tmp_path / "model")
+    parameters = MDNRegressor.load(tmp_path / "model").get_params()
+    assert parameters["num_components"] == 3
+    assert parameters["hidden_units"] == (8,)
+    assert parameters["learning_rate"] == pytest.approx(0.01)
+    assert parameters["random_state"] == 0
+    regressor.set_params(random_state=np.random.RandomState(0), activation=tf.nn.gelu)
+    regressor.save(tmp_path / "model")
+    parameters = MDNRegressor.load(tmp_path / "model").get_params()
+    assert parameters["random_state"] is None
+    assert parameters["activation"] == "gelu"
+    regressor.set_params(activation=object())
+    with pytest.raises(TypeError, match="cannot be saved as an argument .* give its name"):
+        regressor.save(tmp_path / "model")
+    assert MDNRegressor.load(tmp_path / "model").get_params()["activation"] == "gelu"
+
+
+def test_a_plain_model_is_no_estimator(tmp_path: Path) -> None:
+    tfp_mdn.save(build_mdn(2, input_size=1), tmp_path / "model")
+    with pytest.raises(ValueError, match="holds a plain model, not an MDNRegressor"):
+        MDNRegressor.load(tmp_path / "model")
+
+
+def test_nothing_works_before_fit(rows: Rows, tmp_path: Path) -> None:
+    regressor = MDNRegressor(noise=-1.0)
+    for _ in range(2):
+        for use in (
+            lambda: regressor.predict(rows[0]),
+            lambda: regressor.predict_parameters(rows[0]),
+            lambda: regressor.sample(rows[0]),
+            lambda: regressor.log_prob(*rows),
+            lambda: regressor.save(tmp_path / "model"),
+            lambda: tfp_mdn.save(regressor, tmp_path / "model"),
+        ):
+            with pytest.raises(NotFittedError):
+                use()
+        # A failed fit is not a fit.
+        with pytest.raises(ValueError, match="noise must be finite and at least 0"):
+            regressor.fit(*rows)
+    assert list(tmp_path.iterdir()) == []
+
+
+X, Y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "error", "message"),
+    [
+        ({"num_components": 0}, (X, Y), ValueError, "num_components must be at least 1"),
+        ({"num_components": 2.5}, (X, Y), TypeError, "num_components must be an integer"),
+        ({"hidden_units": 8}, (X, Y), TypeError, "hidden_units must be a sequence"),
+        ({"activation": "gelo"}, (X, Y), ValueError, "gelo"),
+        ({"min_scale": 0.0}, (X, Y), ValueError, "min_scale must be finite and greater than 0"),
+        ({"learning_rate": -1}, (X, Y), ValueError, "learning_rate must be finite and greater"),
+        ({"batch_size": 0}, (X, Y), ValueError, "batch_size must be at least 1"),
+        ({"num_steps": 0}, (X, Y), ValueError, "num_steps must be at least 1"),
+        ({"noise": np.nan}, (X, Y), ValueError, "noise must be finite"),
+        ({"validation_fraction": 1}, (X, Y), ValueError, "validation_fraction must be finite"),
+        ({"random_state": "a"}, (X, Y), ValueError, "cannot be used to seed"),
+        ({}, (X[:, 0], Y), ValueError, "Expected 2D array, got 1D array"),
+        ({}, (X, Y[:9]), ValueError, "inconsistent numbers of samples"),
+        ({}, (X[:1], Y[:1]), ValueError, "minimum of 2 is required"),
+        ({}, (X * np.nan, Y), ValueError, "Input X contains NaN"),
+        ({}, (X, np.full(10, np.inf)), ValueError, "Input y contains infinity"),
+        ({}, (X, np.zeros((10, 1, 1))), ValueError, "Found array with dim 3"),
+        ({}, (X, None), ValueError, "requires y to be passed"),
+        ({}, (X, Y, -Y), ValueError, "Negative values in data passed to `sample_weight`"),
+        ({}, (X, Y, 0 * Y), ValueError, "positive for at least one row|one non-zero"),
+        ({}, (X, Y, Y[:3]), ValueError, "sample_weight.shape"),
+        ({}, (X, 1e-35 * Y), ValueError, r"y must have standard deviations between 1e-30 and 1e\+"),
+        ({}, (X, 1e35 * Y), ValueError, r"got \[.*e\+35\] in column\(s\) \[0\]. Change the unit"),
+        ({}, (X * [1, 1e-305], Y), ValueError, r"X must have .* in column\(s\) \[1\]"),
+    ],
+)
+def test_bad_input(
+    options: dict[str, Any], data: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        MDNRegressor(**{"num_steps": 1, **options}).fit(*data)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda m: m.predict(X[:, :1]), "X has 1 features, but MDNRegressor is expecting 2"),
+        (lambda m: m.predict(X * np.nan), "Input X contains NaN"),
+        (lambda m: m.log_prob(X, Y[:9]), r"y must .*\(9,\)"),
+        (lambda m: m.log_prob(X, np.zeros((10, 2))), r"y must .*\(10, 2\)"),
+        (lambda m: m.sample(X, -1), "size must be at least 0"),
+    ],
+)
+def test_bad_questions(fitted: MDNRegressor, use: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        use(fitted)
+
+
+def test_arguments_are_kept_as_given() -> None:
+    given: dict[str, Any] = {"num_components": 4, "hidden_units": [3], "random_state": 5}
+    regressor = MDNRegressor(**given)
+    assert {name: regressor.get_params()[name] for name in given} == given
+    assert clone(regressor).get_params() == regressor.get_params()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:column.* are constant:UserWarning")  # some checks fit those
+def test_conventions_of_scikit_learn() -> None:
+    small = MDNRegressor(num_components=2, hidden_units=(8,), num_steps=300, random_state=0)
+    results = check_estimator(small, on_fail=None, on_skip=None)
+    failed = {
+        result["check_name"]: result["exception"]
+        for result in results
+        if result["status"] == "failed"
+    }
+    # Rows given twice are drawn, and held out, otherwise than one row of weight two.
+    assert failed.keys() == {"check_sample_weight_equivalence_on_dense_data"}, failed
+    assert sum(result["status"] == "passed" for result in results) > 50
+
+
+@pytest.mark.slow
+def test_quality_on_the_inverse_sinusoid() -> None:
+    problem = inverse_sinusoid()
+    x, y = problem.sample(3000, rng=1)
+    fresh_x, fresh_y = problem.sample(20000, rng=2)
+    regressor = MDNRegressor(random_state=0).fit(x, y[:, 0])
+    log_prob = regressor.log_prob(fresh_x, fresh_y[:, 0])
+    # Held against the true density on the same rows, so that their chance cancels.
+    gap = (problem.log_prob(fresh_x, fresh_y) - log_prob).mean()
+    assert 0.0 < gap < 0.06
+    assert -log_prob.mean() - problem.entropy() < 0.06

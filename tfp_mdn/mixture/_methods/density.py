@@ -1,0 +1,158 @@
+"""Density, distribution function and responsibilities as methods of `MixtureParameters`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfp_mdn._validation import FloatArray
+from tfp_mdn.mixture import density
+from tfp_mdn.mixture._arguments import as_targets
+from tfp_mdn.mixture._arrays import MixtureArrays
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["DensityMethods"]
+
+
+class DensityMethods(MixtureArrays):
+    """What can be asked of a mixture at given targets."""
+
+    def log_prob(self, y: ArrayLike) -> FloatArray:
+        """Return log p(y), (N,) or (M, N) for a grid, in nats.
+
+        Args:
+            y: Finite targets, one a row or a grid; see the class for the shapes.
+
+        Raises:
+            TypeError: If `y` does not hold real numbers.
+            ValueError: If `y` is not finite, or its shape does not fit or is ambiguous.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[-1.0, 1.0]], [[0.25, 0.25]])
+            >>> p.log_prob([[[-1.0]], [[0.0]], [[1.0]]]).round(4)
+            array([[-0.9186],
+                   [-2.2258],
+                   [-0.9186]])
+        """
+        return density.log_prob(self._targets(y), *self._arrays())
+
+    def prob(self, y: ArrayLike) -> FloatArray:
+        """Return the density p(y), (N,) or (M, N) for a grid, in 1 / (target's units)^D.
+
+        Args:
+            y: Finite targets, one a row or a grid; see the class for the shapes.
+
+        Raises:
+            TypeError: If `y` does not hold real numbers.
+            ValueError: If `y` is not finite, or its shape does not fit or is ambiguous.
+        """
+        return np.exp(self.log_prob(y))
+
+    def responsibilities(self, y: ArrayLike) -> FloatArray:
+        """Return p(component k | y), (N, K) or (M, N, K) for a grid; rows sum to 1.
+
+        A row is NaN where p(y) is 0 even in log space, that is, where y lies beyond 1e154 standard
+        deviations from every component.
+
+        Args:
+            y: Finite targets, one a row or a grid; see the class for the shapes.
+
+        Raises:
+            TypeError: If `y` does not hold real numbers.
+            ValueError: If `y` is not finite, or its shape does not fit or is ambiguous.
+        """
+        return density.responsibilities(self._targets(y), *self._arrays())
+
+    def cdf(self, y: ArrayLike) -> FloatArray:
+        """Return P(Y ≤ y), (N,) or (M, N) for a grid, for targets of one dimension.
+
+        Args:
+            y: Targets, one a row or a grid; -inf and inf are allowed.
+
+        Raises:
+            TypeError: If `y` does not hold real numbers.
+            ValueError: If D is not 1, `y` is NaN, or its shape does not fit or is ambiguous.
+        """
+        self._require_single_dimension("cdf")
+        targets = as_targets("y", y, self.num_inputs, 1, allow_infinite=True)
+        return density.cdf(targets, self.weights, self.means, self.variances)
+
+    def log_cdf(self, y: ArrayLike) -> FloatArray:
+        """Return log P(Y ≤ y), (N,) or (M, N) for a grid, in nats, for targets of one dimension.
+
+        Args:
+            y: Targets, one a row or a grid; -inf and inf are allowed.
+
+        Raises:
+            TypeError: If `y` does not hold real numbers.
+            ValueError: If D is not 1, `y` is NaN, or its shape does not fit or is ambiguous.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[1.0]], [[0.0]], [[1.0]])
+            >>> [f"{value:.4g}" for value in p.log_cdf([[[-40.0]], [[20.0]]])[:, 0]]
+            ['-804.6', '-2.754e-89']
+        """
+        self._require_single_dimension("log_cdf")
+        targets = as_targets("y", y, self.num_inputs, 1, allow_infinite=True)
+        return density.log_cdf(targets, self.weights, self.means, self.variances)
+
+    def survival_function(self, y: ArrayLike) -> FloatArray:
+        """Return P(Y > y), (N,) or (M, N) for a grid, for targets of one dimension.
+
+        Summed from the components' upper tails, so that it keeps its digits where 1 − P(Y ≤ y)
+        would round to 0.
+
+        Args:
+            y: Targets, one a row or a grid; -inf and inf are allowed.
+
+        Raises:
+            TypeError: If `y` does not hold real numbers.
+            ValueError: If D is not 1, `y` is NaN, or its shape does not fit or is ambiguous.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[1.0]], [[0.0]], [[1.0]])
+            >>> f"{p.survival_function(10.0)[0]:.4g}", f"{1.0 - p.cdf(10.0)[0]:.4g}"
+            ('7.62e-24', '0')
+        """
+        self._require_single_dimension("survival_function")
+        targets = as_targets("y", y, self.num_inputs, 1, allow_infinite=True)
+        return density.cdf(-targets, self.weights, -self.means, self.variances)
+
+    def log_survival_function(self, y: ArrayLike) -> FloatArray:
+        """Return log P(Y > y), (N,) or (M, N) for a grid, in nats, for targets of one dimension.
+
+        Args:
+            y: Targets, one a row or a grid; -inf and inf are allowed.
+
+        Raises:
+            TypeError: If `y` does not hold real numbers.
+            ValueError: If D is not 1, `y` is NaN, or its shape does not fit or is ambiguous.
+        """
+        self._require_single_dimension("log_survival_function")
+        targets = as_targets("y", y, self.num_inputs, 1, allow_infinite=True)
+        return density.log_cdf(-targets, self.weights, -self.means, self.variances)
+
+    def pit(self, y: ArrayLike) -> FloatArray:
+        """Return the probability integral transform P(Y ≤ y), for targets of one dimension.
+
+        It is uniform on [0, 1] if the targets were drawn from these mixtures, and its histogram
+        over many rows shows how they differ (Dawid 1984, https://doi.org/10.2307/2981683).
+
+        Args:
+            y: Observed targets, one a row or a grid; -inf and inf are allowed.
+
+        Returns:
+            Array (N,), or (M, N) for a grid: the same as `cdf`.
+
+        Raises:
+            TypeError: If `y` does not hold real numbers.
+            ValueError: If D is not 1, `y` is NaN, or its shape does not fit or is ambiguous.
+        """
+        self._require_single_dimension("pit")
+        return self.cdf(y)

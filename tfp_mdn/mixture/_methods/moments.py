@@ -1,0 +1,87 @@
+"""Moments as methods of `MixtureParameters`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfp_mdn._validation import FloatArray
+from tfp_mdn.mixture import moments
+from tfp_mdn.mixture._arrays import MixtureArrays
+
+__all__ = ["MomentMethods"]
+
+
+class MomentMethods(MixtureArrays):
+    """Mean, spread and shape of a mixture."""
+
+    def mean(self) -> FloatArray:
+        """Return E[Y] = Σₖ wₖ μₖ, (N, D), in the target's units."""
+        return moments.mean(self.weights, self.means)
+
+    def variance(self) -> FloatArray:
+        """Return Var(Y), (N, D), in the target's units squared: noise plus spread of the means."""
+        return moments.variance(self.weights, self.means, self.variances)
+
+    def stddev(self) -> FloatArray:
+        """Return the standard deviation √Var(Y), (N, D), in the target's units."""
+        return np.sqrt(self.variance())
+
+    def covariance(self) -> FloatArray:
+        """Return Cov(Y), (N, D, D), in the target's units squared."""
+        return moments.covariance(self.weights, self.means, self.variances, self.covariances)
+
+    def variance_within(self) -> FloatArray:
+        """Return E[Var(Y | k)] = Σₖ wₖ σₖ², (N, D): the part of the variance inside components.
+
+        It is the noise that no knowledge of the component would take away; with
+        `variance_between` it adds up to `variance`.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[-2.0, 2.0]], [[1.0, 9.0]])
+            >>> p.variance_within(), p.variance_between(), p.variance()
+            (array([[5.]]), array([[4.]]), array([[9.]]))
+        """
+        return moments.variance_within(self.weights, self.variances)
+
+    def variance_between(self) -> FloatArray:
+        """Return Var(E[Y | k]) = Σₖ wₖ (μₖ − E[Y])², (N, D): the part between components."""
+        return moments.variance_between(self.weights, self.means)
+
+    def covariance_within(self) -> FloatArray:
+        """Return E[Cov(Y | k)] = Σₖ wₖ Σₖ, (N, D, D): the part inside components."""
+        return moments.covariance_within(self.weights, self.variances, self.covariances)
+
+    def covariance_between(self) -> FloatArray:
+        """Return Cov(E[Y | k]), (N, D, D): the part between the component means."""
+        return moments.covariance_between(self.weights, self.means)
+
+    def skewness(self) -> FloatArray:
+        """Return E[(Y − E[Y])³] / Var(Y)^(3/2), (N,), for targets of one dimension; no unit.
+
+        Raises:
+            ValueError: If D is not 1.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> MixtureParameters([[0.9, 0.1]], [[0.0, 5.0]], [[1.0, 1.0]]).skewness().round(4)
+            array([1.5361])
+        """
+        self._require_single_dimension("skewness")
+        return moments.skewness(self.weights, self.means, self.variances)
+
+    def kurtosis(self) -> FloatArray:
+        """Return the excess kurtosis E[(Y − E[Y])⁴] / Var(Y)² − 3, (N,), for D = 1; no unit.
+
+        It is 0 for a normal distribution, as `scipy.stats.kurtosis` counts by default.
+
+        Raises:
+            ValueError: If D is not 1.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> MixtureParameters([[0.5, 0.5]], [[0.0, 0.0]], [[1.0, 9.0]]).kurtosis()
+            array([1.92])
+        """
+        self._require_single_dimension("kurtosis")
+        return moments.kurtosis(self.weights, self.means, self.variances)

@@ -1,0 +1,232 @@
+"""Kernel for the highest density regions of mixtures in one dimension."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from tfp_mdn.mixture._critical import CriticalPoints, critical_points, log_density_and_score
+from tfp_mdn.mixture._roots import find_roots
+from tfp_mdn.mixture.density import HALF_LOG_TWO_PI, line_components, row_blocks
+from tfp_mdn.mixture.modes import CELLS_PER_COMPONENT
+
+if TYPE_CHECKING:
+    from tfp_mdn._validation import FloatArray
+
+__all__ = ["highest_density_region"]
+
+ROOT_TWO_PI = np.sqrt(2.0 * np.pi)
+
+EPSILON = float(np.finfo(np.float64).eps)
+
+# Relative error of the probability outside a region at which the search for its threshold ends.
+MASS_TOLERANCE = 1e-12
+
+# Error of v, relative to v, at which an end of an interval is found.
+DEPTH_TOLERANCE = 1e-14
+
+# Close to a mode log p is flat, so that its rounding blurs v by 4 eps / v and the mass by as much,
+# at most by this when the whole interval is blurred. Searches that want more would not end.
+LARGEST_BLUR = 5e-9
+
+
+def highest_density_region(
+    outside: float, weights: FloatArray, means: FloatArray, variances: FloatArray
+) -> list[FloatArray]:
+    """Return the intervals of {y: p(y) ≥ t} whose probability is 1 − `outside`, N arrays (R_i, 2).
+
+    Between neighbouring critical points the density is monotone and crosses a threshold t once at
+    most, so that the region for a t has exact ends, and its mass is a sum of values of the
+    distribution function. The threshold is the root of that, in v = √(2 (log p_max − log t)):
+    the mass of one component alone is 2Φ(v) − 1, so that normal scores of it are a line.
+
+    Args:
+        outside: Probability outside the region, strictly between 0 and 1.
+        weights: Component weights (N, K).
+        means: Component means (N, K, 1).
+        variances: Component variances (N, K, 1).
+    """
+    num_rows, num_components, _ = means.shape
+    result: list[FloatArray] = []
+    for rows in row_blocks(num_rows, CELLS_PER_COMPONENT * num_components**2):
+        block = weights[rows], means[rows], variances[rows]
+        levels = _LevelSets(critical_points(*block), *line_components(*block))
+        start = np.full(len(block[0]), -float(ndtri(0.5 * outside)))
+        search = _OutsideMass(outside, levels)
+        upper = 2.0 * start
+        # A few doublings at most: v = 38 is a threshold of exp(-722) below the highest mode.
+        while True:
+            short = search(upper, np.arange(len(upper)))[0] < 0.0
+            if not short.any():
+                break
+            upper[short] *= 2.0
+        depths = find_roots(search, np.zeros_like(start), upper, start)
+        result += levels.intervals(depths)
+    return result
+
+
+class _OutsideMass:
+    """How far the probability outside the level sets is from the wanted one, in normal scores."""
+
+    def __init__(self, outside: float, levels: _LevelSets) -> None:
+        """Take the wanted probability and the level sets of a block of rows."""
+        self.outside = outside
+        self.score = -float(ndtri(0.5 * outside))
+        self.levels = levels
+
+    def __call__(
+        self, depths: FloatArray, active: NDArray[np.intp]
+    ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+        """Return −Φ⁻¹(outside / 2) less its target, Newton's step and whether it is right."""
+        mass, slope, rounding = self.levels.outside(depths, active)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            score = -ndtri(0.5 * np.clip(mass, 0.0, 1.0))
+            value = score - self.score
+            # d mass / dv = -slope v, and d mass / d score = -2 φ(score).
+            rate = slope * depths * 0.5 * ROOT_TWO_PI * np.exp(0.5 * np.square(score))
+            step = -value / rate
+            blur = np.minimum(4.0 * EPSILON / depths, LARGEST_BLUR)
+        tolerance = MASS_TOLERANCE * self.outside + blur + rounding
+        done = np.abs(mass - self.outside) <= tolerance
+        step[done] = 0.0
+        return value, step, done
+
+
+class _LevelSets:
+    """The sets {y: log p(y) ≥ top − v²/2} of a block of rows, piece by monotone piece.
+
+    A piece reaches from a mode to the antimode, or to the end of the line, on one of its sides.
+    """
+
+    def __init__(
+        self,
+        points: CriticalPoints,
+        weights: FloatArray,
+        means: FloatArray,
+        scales: FloatArray,
+    ) -> None:
+        """Take the critical points and the parameters (K, B) of the block."""
+        self.arrays = weights, means, scales
+        peaks = np.flatnonzero(points.is_mode)
+        self.rows = np.repeat(points.rows[peaks], 2)
+        self.side = np.tile([-1.0, 1.0], len(peaks))
+        neighbours = np.repeat(peaks, 2) + self.side.astype(np.intp)
+        size = len(points.rows)
+        inner = (neighbours >= 0) & (neighbours < size)
+        inner &= points.rows[np.clip(neighbours, 0, size - 1)] == self.rows
+        neighbours = np.where(inner, neighbours, 0)
+        self.mode = np.repeat(points.places[peaks], 2)
+        self.height = np.repeat(points.log_density[peaks], 2)
+        self.valley = np.where(inner, points.places[neighbours], self.side * np.inf)
+        self.floor = np.where(inner, points.log_density[neighbours], -np.inf)
+        self.top = np.full(weights.shape[1], -np.inf)
+        np.maximum.at(self.top, self.rows, self.height)
+        # Where the normal curve through a mode with its curvature would have sunk by 1/2.
+        _, _, bend, _ = log_density_and_score(self.mode, *self._columns(self.rows))
+        self.reach = 1.0 / np.sqrt(np.maximum(-bend, np.finfo(np.float64).tiny))
+
+    def outside(
+        self, depths: FloatArray, active: NDArray[np.intp]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the mass outside the sets of some rows, t Σ 1 / |(log p)'|, and a rounding error.
+
+        The sum is over the ends of intervals, the error the mass that their last digits stand for.
+        """
+        threshold = np.full(self.top.shape, np.nan)
+        threshold[active] = self.top[active] - 0.5 * np.square(depths)
+        pieces = np.flatnonzero(~np.isnan(threshold[self.rows]))
+        rows = self.rows[pieces]
+        ends, crossing = self._ends(pieces, threshold[rows])
+        # The probability between the end and the valley, which is all of the piece that lies
+        # outside; from the end of the line it is a tail.
+        mass = self._between(ends, self.valley[pieces], self.side[pieces], rows)
+        slope, rounding = np.zeros(len(pieces)), np.zeros(len(pieces))
+        cut = pieces[crossing]
+        score = log_density_and_score(ends[crossing], *self._columns(self.rows[cut]))[1]
+        with np.errstate(divide="ignore"):
+            density = np.exp(threshold[self.rows[cut]])
+            slope[crossing] = density / np.abs(score)
+            rounding[crossing] = density * np.spacing(np.abs(ends[crossing]))
+        sums = np.zeros((3, len(self.top)))
+        for total, parts in zip(sums, (mass, slope, rounding), strict=True):
+            np.add.at(total, rows, parts)
+        return sums[0, active], sums[1, active], sums[2, active]
+
+    def intervals(self, depths: FloatArray) -> list[FloatArray]:
+        """Return the intervals (R_i, 2) of each row, those that meet at a valley made one."""
+        threshold = self.top - 0.5 * np.square(depths)
+        ends, _ = self._ends(np.arange(len(self.rows)), threshold[self.rows])
+        shown = self.height[::2] >= threshold[self.rows[::2]]
+        rows, lower, upper = self.rows[::2][shown], ends[::2][shown], ends[1::2][shown]
+        valley = self.valley[1::2][shown]
+        # An interval that reaches its valley goes on into the next one.
+        joined = (upper[:-1] == valley[:-1]) & (rows[:-1] == rows[1:])
+        first = np.concatenate([[True], ~joined])
+        last = np.concatenate([~joined, [True]])
+        result = np.stack([lower[first], upper[last]], axis=1)
+        counts = np.bincount(rows[first], minlength=len(self.top))
+        return np.split(result, np.cumsum(counts)[:-1])
+
+    def _ends(
+        self, pieces: NDArray[np.intp], threshold: FloatArray
+    ) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Return the ends of the set in some pieces, and whether the density crosses t there.
+
+        An end is the mode if the piece lies below t, and the valley if it lies above.
+        """
+        height, floor = self.height[pieces], self.floor[pieces]
+        crossing = (floor < threshold) & (threshold < height)
+        ends = np.where(threshold < height, self.valley[pieces], self.mode[pieces])
+        chosen = pieces[crossing]
+        if not len(chosen):
+            return ends, crossing
+        side, mode, top = self.side[chosen], self.mode[chosen], self.height[chosen]
+        weights, means, scales = self._columns(self.rows[chosen])
+        level = threshold[crossing]
+        depth = np.sqrt(2.0 * (top - level))
+        # Beyond this place each of K components is below t / K.
+        with np.errstate(divide="ignore"):
+            excess = np.log(len(weights) * weights / scales) - HALF_LOG_TWO_PI - level
+        bound = (side * means + scales * np.sqrt(2.0 * np.maximum(excess, 0.0))).max(axis=0)
+        lower = side * mode
+        upper = np.where(
+            np.isinf(self.valley[chosen]), np.maximum(bound, lower), side * self.valley[chosen]
+        )
+
+        def sunk(
+            places: FloatArray, active: NDArray[np.intp]
+        ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+            """Return √(2 (log p(mode) − log p(y))) less that of t: a line for one component."""
+            columns = (array.take(active, axis=1) for array in (weights, means, scales))
+            log_density, score, _, _ = log_density_and_score(side[active] * places, *columns)
+            sink = np.sqrt(2.0 * np.maximum(top[active] - log_density, 0.0))
+            value = sink - depth[active]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                step = value * sink / (side[active] * score)
+            blur = EPSILON * (4.0 + np.abs(level[active])) / depth[active]
+            good = np.abs(value) <= DEPTH_TOLERANCE * depth[active] + blur
+            step[good] = 0.0
+            return value, step, good
+
+        start = lower + depth * self.reach[chosen]
+        ends[crossing] = side * find_roots(sunk, lower, upper, start)
+        return ends, crossing
+
+    def _between(
+        self, ends: FloatArray, valleys: FloatArray, side: FloatArray, rows: NDArray[np.intp]
+    ) -> FloatArray:
+        """Return the probability between the ends and the valleys, in the smaller tail of each."""
+        weights, means, scales = self._columns(rows)
+        with np.errstate(over="ignore", invalid="ignore"):
+            near, far = (side * (places - means) / scales for places in (ends, valleys))
+            flip = near < 0.0
+            part = np.where(flip, ndtr(far) - ndtr(near), ndtr(-near) - ndtr(-far))
+        return np.einsum("kp,kp->p", weights, part)
+
+    def _columns(self, rows: NDArray[np.intp]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the parameters (K, P) of some rows."""
+        weights, means, scales = self.arrays
+        return weights.take(rows, axis=1), means.take(rows, axis=1), scales.take(rows, axis=1)
