@@ -45,6 +45,16 @@ def test_the_methods_say_the_same_as_the_parameters(fitted: MDNRegressor, rows: 
     assert fitted.sample(x).shape == (1, 60, 1)
 
 
+def test_quantiles_and_intervals_hold_their_probability(fitted: MDNRegressor, rows: Rows) -> None:
+    x, _ = rows
+    p = fitted.predict_parameters(x)
+    low, high = fitted.predict_quantile(x, [0.1, 0.9])
+    assert_allclose(p.cdf(low), 0.1, atol=1e-9)
+    assert_allclose(p.cdf(high), 0.9, atol=1e-9)
+    assert_allclose(fitted.predict_interval(x, 0.8), np.stack([low, high], axis=1), rtol=1e-9)
+    assert fitted.predict_quantile(x, 0.5).shape == (60,)
+
+
 def test_the_model_takes_raw_inputs_and_speaks_the_target_s_units(
     fitted: MDNRegressor, rows: Rows
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numbers
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from tfp_mdn.initializers import start_from_targets
 from tfp_mdn.layers import MixtureNormal
 from tfp_mdn.mixture import MixtureParameters
 from tfp_mdn.models import MixtureSequential, build_mdn
-from tfp_mdn.preprocessing import Standardize
+from tfp_mdn.preprocessing import Standardize, location_and_scale
 from tfp_mdn.recipe import train_with_recipe
 
 __all__ = ["MDNRegressor"]
@@ -132,8 +131,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
             raise ValueError(msg)
         weights = weights / weights.max()  # only their ratios count, and sums must not overflow
         rng = _random_state(self.random_state)
-        x_loc, x_scale = _location_and_scale("X", inputs, weights, limit=1e300)
-        y_loc, y_scale = _location_and_scale("y", targets, weights, limit=1e30)
+        x_loc, x_scale = location_and_scale("X", inputs, weights, limit=1e300)
+        y_loc, y_scale = location_and_scale("y", targets, weights, limit=1e30)
         standardise = Standardize(x_loc, x_scale, name="standardise")
         network = start_from_targets(
             build_mdn(
@@ -199,6 +198,22 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
         parameters = self.predict_parameters(X)
         mean = self._like_target(parameters.mean())
         return (mean, self._like_target(parameters.stddev())) if return_std else mean
+
+    def predict_quantile(self, X: ArrayLike, q: ArrayLike) -> FloatArray:
+        """Return conditional quantiles of a target of one dimension, in units of y.
+
+        Args:
+            X: Inputs of shape (N, F).
+            q: A level or an array of levels (Q,), from 0 to 1.
+
+        Returns:
+            Array (N,) for one level, (Q, N) for an array of them.
+        """
+        return self.predict_parameters(X).quantile(q)
+
+    def predict_interval(self, X: ArrayLike, coverage: float = 0.9) -> FloatArray:
+        """Return the central interval of that probability, (N, 2), in units of y, for D = 1."""
+        return self.predict_parameters(X).interval(coverage)
 
     def sample(self, X: ArrayLike, size: int = 1, random_state: Any = None) -> FloatArray:
         """Draw `size` targets for each row of X (N, F); returns (S, N, D) in units of y."""
@@ -278,38 +293,3 @@ def _column_names(y: Any) -> list[str] | None:
 def _random_state(seed: Any) -> np.random.RandomState:
     """Return a source of random numbers that is never NumPy's global one."""
     return np.random.RandomState() if seed is None else check_random_state(seed)
-
-
-def _location_and_scale(
-    name: str, values: FloatArray, weights: FloatArray, *, limit: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return weighted means and standard deviations of columns; constant ones have no scale.
-
-    An input that never varied says nothing and is multiplied by 0; a target that never varied is
-    warned about and keeps its unit.
-    """
-    values, weights = values[weights > 0], weights[weights > 0]
-    constant = values.min(axis=0) == values.max(axis=0)
-    # Divided by the largest, neither sums nor squares leave the range of float64.
-    largest = _not_zero(np.abs(values).max(axis=0))
-    loc = largest * np.average(values / largest, axis=0, weights=weights)
-    loc = np.where(constant, values[0], loc)
-    spread = _not_zero(np.abs(values - loc).max(axis=0))
-    squares = ((values - loc) / spread) ** 2
-    scale = spread * np.sqrt(np.average(squares, axis=0, weights=weights))
-    extreme = ~constant & ~((scale >= 1 / limit) & (scale <= limit))
-    if extreme.any():
-        msg = (
-            f"{name} must have standard deviations between {1 / limit:g} and {limit:g}, got "
-            f"{scale[extreme]} in column(s) {np.flatnonzero(extreme).tolist()}. Change the unit."
-        )
-        raise ValueError(msg)
-    if constant.any():
-        warnings.warn(
-            f"column(s) {np.flatnonzero(constant).tolist()} of {name} are constant", stacklevel=3
-        )
-    return loc, np.where(constant, 0.0 if name == "X" else 1.0, scale)
-
-
-def _not_zero(values: FloatArray) -> FloatArray:
-    return np.where(values == 0, 1.0, values)

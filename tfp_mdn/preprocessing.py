@@ -1,7 +1,8 @@
-"""The layer that puts raw inputs into standard units, so that a model carries its own scaling."""
+"""Standard units: what they are for given data, and the layer that puts raw inputs into them."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import ArrayLike
 
-from tfp_mdn._validation import as_rows
+from tfp_mdn._validation import FloatArray, as_rows
 
-__all__ = ["Standardize"]
+__all__ = ["Standardize", "location_and_scale"]
 
 
 @tf_keras.saving.register_keras_serializable(package="tfp_mdn")
@@ -57,3 +58,50 @@ class Standardize(tf_keras.layers.Layer):
             "loc": self._loc.tolist(),
             "scale": self._scale.tolist(),
         }
+
+
+def location_and_scale(
+    name: str, values: FloatArray, weights: FloatArray, *, limit: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the weighted mean and standard deviation of every column.
+
+    An input that never varied says nothing: its scale is 0, and `Standardize` drops it. A target
+    that never varied keeps its unit. Both are warned about.
+
+    Args:
+        name: "X" for inputs, or "y".
+        values: Finite rows (N, columns), in their own units.
+        weights: Weight of each row (N,), at least 0 and not all 0.
+        limit: The scales must lie between 1 / limit and limit.
+
+    Returns:
+        Location and scale, each (columns,).
+
+    Raises:
+        ValueError: If a column's scale is beyond the limits.
+    """
+    values, weights = values[weights > 0], weights[weights > 0]
+    constant = values.min(axis=0) == values.max(axis=0)
+    # Divided by the largest, neither sums nor squares leave the range of float64.
+    largest = _not_zero(np.abs(values).max(axis=0))
+    loc = largest * np.average(values / largest, axis=0, weights=weights)
+    loc = np.where(constant, values[0], loc)
+    spread = _not_zero(np.abs(values - loc).max(axis=0))
+    squares = ((values - loc) / spread) ** 2
+    scale = spread * np.sqrt(np.average(squares, axis=0, weights=weights))
+    extreme = ~constant & ~((scale >= 1 / limit) & (scale <= limit))
+    if extreme.any():
+        msg = (
+            f"{name} must have standard deviations between {1 / limit:g} and {limit:g}, got "
+            f"{scale[extreme]} in column(s) {np.flatnonzero(extreme).tolist()}. Change the unit."
+        )
+        raise ValueError(msg)
+    if constant.any():
+        warnings.warn(
+            f"column(s) {np.flatnonzero(constant).tolist()} of {name} are constant", stacklevel=3
+        )
+    return loc, np.where(constant, 0.0 if name == "X" else 1.0, scale)
+
+
+def _not_zero(values: FloatArray) -> FloatArray:
+    return np.where(values == 0, 1.0, values)
