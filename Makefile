@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 READY := $(VENV)/.ready
 
 help:  ## Show this list
@@ -23,10 +24,10 @@ demo: $(READY)  ## Train on real data; leave model, parameter table and pictures
 	@$(BIN)/tfp-mdn demo --output demo
 
 test: $(READY)  ## Run the fast tests
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-all: $(READY)  ## Run all tests, those that train to quality too
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(READY)  ## Check style and formatting
 	$(BIN)/ruff check .
@@ -36,7 +37,7 @@ types: $(READY)  ## Check types
 	$(BIN)/mypy
 
 check: lint types  ## Everything that must hold before a change lands
-	$(BIN)/python -m pytest -m 'not slow' --cov --cov-report=term-missing:skip-covered
+	$(PYTEST) -m 'not slow' --cov --cov-report=term-missing:skip-covered
 
 notebooks: $(READY)  ## Execute the notebooks in place and collect their scores
 	$(BIN)/python notebooks/run.py

@@ -101,7 +101,7 @@ def plot_components(
         ... )
         >>> ax = plot_components([0.0, 1.0], p, ax=Figure().subplots())
         >>> [text.get_text() for text in ax.get_legend().get_texts()]
-        ['1', '2']
+        ['0', '1']
     """
     inputs, mixture = as_mixture_over(x, parameters)
     points = None if data is None else as_pair("data", data)
