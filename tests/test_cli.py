@@ -141,7 +141,7 @@ class TestRefusals:
             ),
             (["fit", "TEXT", "--target", "y", "-o", "OUT"], "not numbers: 'x' (such as 'red')"),
             (["fit", "HOLES", "--target", "y", "-o", "OUT"], "missing or infinite values: 'x' 1"),
-            (["fit", "DATA", "--target", "half", "-o", "FOLDER"], "is not a saved model"),
+            (["fit", "DATA", "--target", "half", "-o", "FOLDER"], "is not a saved tfp_mdn model"),
             (["fit", "DATA", "--target", "half", "-o", "OUT", "--steps", "0"], "--steps"),
             (["params", "MODEL"], "give either a table or --grid"),
             (["params", "none", "DATA"], "there is no saved model at none"),
@@ -220,3 +220,19 @@ def test_demo_leaves_model_table_and_pictures(tmp_path: Path) -> None:
     # A normal around the straight line of least squares reaches -0.70 nats a row.
     residuals = y - np.polyval(np.polyfit(X[:, 0], y, 1), X[:, 0])
     assert fitted > -0.5 * np.log(2 * np.pi * np.e * residuals.var()) + 0.2
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(*_: object, **__: object) -> None:
+        raise AssertionError("trained all the same")
+
+    monkeypatch.setattr("tfp_mdn.estimator.train_with_recipe", train)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "thesis.txt").write_text("")
+    for place in (tmp_path / "file" / "model", tmp_path / "model"):
+        assert run("fit", data, "--target", "eruptions", "-o", place) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "model", "thesis.txt"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -300,7 +301,6 @@ def test_the_steps_of_sequences_become_rows(steps: int | None) -> None:
 
 
 def test_a_vector_is_one_feature_and_tables_and_tensors_are_taken() -> None:
-    pd = pytest.importorskip("pandas")
     model = build_mdn(3, input_size=1)
     column = np.linspace(-1, 1, 9, dtype=np.float32)
     expected = extract_parameters(model(column[:, None]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -122,7 +123,6 @@ def test_other_arrays_are_taken(built: tf_keras.Model, data: Any) -> None:
 
 
 def test_tables_are_taken(built: tf_keras.Model) -> None:
-    pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": Y[:, 0]})
     loss = built.evaluate(frame[["a", "b"]], frame["y"], verbose=0)
     assert loss == pytest.approx(built.evaluate(X, Y, verbose=0))

@@ -86,11 +86,7 @@ def fit(
         raise click.UsageError(f"{data}: {message}.")
     inputs = numeric_columns(table, names, str(data))
     outputs = numeric_columns(table, targets, str(data))
-    if output.exists() and not (output / "metadata.json").is_file():
-        message = f"{output} exists and is not a saved model; choose another directory."
-        raise click.UsageError(message)
-    model = _fit(inputs, outputs, components, steps, seed)
-    model.save(output)
+    model = _fit(inputs, outputs, output, components, steps, seed)
     click.echo(
         f"{len(table)} rows, {len(names)} feature(s), {components} components\n"
         f"{_held_out_score(model)}\n"
@@ -156,8 +152,7 @@ def demo(output: Path, seed: int) -> None:
     with as_file(files("tfp_mdn") / "data" / "faithful.csv") as path:
         table = read_table(path)
     inputs, outputs = table[["waiting"]].astype(float), table[["eruptions"]].astype(float)
-    model = _fit(inputs, outputs, 10, None, seed)
-    model.save(output / "model")
+    model = _fit(inputs, outputs, output / "model", 10, None, seed)
     low, high = inputs["waiting"].min(), inputs["waiting"].max()
     grid = grid_table([f"waiting={low}:{high}:{_GRID_ROWS}"], ["waiting"])
     write_table(_parameter_table(grid, model.predict_parameters(grid)), output / "parameters.csv")
@@ -173,18 +168,28 @@ def demo(output: Path, seed: int) -> None:
 
 
 def _fit(
-    inputs: pd.DataFrame, outputs: pd.DataFrame, components: int, steps: int | None, seed: int
+    inputs: pd.DataFrame,
+    outputs: pd.DataFrame,
+    place: Path,
+    components: int,
+    steps: int | None,
+    seed: int,
 ) -> MDNRegressor:
+    """Train and save a model, once it is known that it can be saved."""
     import_quietly()
     from tfp_mdn.callbacks import ProgressBar
     from tfp_mdn.estimator import MDNRegressor
+    from tfp_mdn.persistence import check_place
 
+    check_place(place)
     model = MDNRegressor(components, num_steps=steps, random_state=seed)
     bar = ProgressBar()
     try:
-        return model.fit(inputs, outputs, callbacks=[bar])
+        model.fit(inputs, outputs, callbacks=[bar])
     finally:
         bar.close()
+    model.save(place)
+    return model
 
 
 def _held_out_score(model: MDNRegressor) -> str:

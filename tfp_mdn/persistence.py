@@ -24,7 +24,7 @@ import tfp_mdn.preprocessing  # noqa: F401  these four register the classes that
 from tfp_mdn._keras import reject_keras3_in_model
 from tfp_mdn._version import __version__
 
-__all__ = ["SCHEMA_VERSION", "load", "save"]
+__all__ = ["SCHEMA_VERSION", "check_place", "load", "save"]
 
 # The layout of the directory. A reader refuses a higher number than its own.
 SCHEMA_VERSION = 1
@@ -94,14 +94,7 @@ def save(model_or_estimator: Any, path: str | os.PathLike[str]) -> None:
         "target_names": None,
         **({} if is_model else model_or_estimator._saved_metadata()),
     }
-    target = Path(path).absolute()
-    if target.exists() and not _may_be_replaced(target):
-        msg = (
-            f"{target} exists and is not a saved tfp_mdn model, or holds other files too; "
-            "choose another path."
-        )
-        raise FileExistsError(msg)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = check_place(path)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         new = Path(scratch) / "new"
         new.mkdir()
@@ -118,6 +111,27 @@ def save(model_or_estimator: Any, path: str | os.PathLike[str]) -> None:
             if old.exists():
                 old.rename(target)
             raise
+
+
+def check_place(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a directory that `save` can write, and raise if it cannot.
+
+    Called before a long training, it spares the disappointment afterwards.
+
+    Raises:
+        FileExistsError: If `path` exists and is not a saved model.
+        OSError: If nothing can be written beside it.
+    """
+    target = Path(path).absolute()
+    if target.exists() and not _may_be_replaced(target):
+        msg = (
+            f"{target} exists and is not a saved tfp_mdn model, or holds other files too; "
+            "choose another path."
+        )
+        raise FileExistsError(msg)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-").cleanup()
+    return target
 
 
 def load(path: str | os.PathLike[str]) -> Any:
