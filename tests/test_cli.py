@@ -96,6 +96,19 @@ class TestModel:
         assert table["waiting"].unique().tolist() == [50.0, 60.0, 70.0, 80.0, 90.0]
         np.testing.assert_allclose(table.groupby("row")["weight"].sum(), 1.0, rtol=1e-6)
 
+    def test_features_named_like_parameters_are_told_apart(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        table = "weight,cost ($)\n" + "".join(f"{k},{k * k}\n" for k in range(20))
+        (tmp_path / "t.csv").write_text(table)
+        arguments = ("--target", "cost ($)", "--steps", "5", "-o", tmp_path / "m")
+        assert run("fit", tmp_path / "t.csv", *arguments) == 0
+        capsys.readouterr()
+        assert run("params", tmp_path / "m", "--grid", "weight=3") == 0
+        columns = ["row", "input_weight", "component", "weight", "mean_0", "variance_0"]
+        assert pd.read_csv(io.StringIO(capsys.readouterr().out)).columns.tolist() == columns
+        assert run("plot", tmp_path / "m", tmp_path / "t.csv", "-o", tmp_path / "p") == 0
+
     def test_predict_adds_mean_and_standard_deviation(
         self, model: Path, data: Path, tmp_path: Path
     ) -> None:
@@ -137,8 +150,17 @@ class TestRefusals:
             (["fit", "DATA", "--target", "y", "-o", "OUT"], "has no column 'y'; it has 'waiting'"),
             (
                 ["fit", "DATA", "--target", "half", "--feature", "half", "-o", "OUT"],
-                "half is a feature and a target",
+                "half is named twice",
             ),
+            (
+                ["fit", "DATA", "--target", "half", *["--feature", "waiting"] * 2, "-o", "OUT"],
+                "waiting is named twice",
+            ),
+            (
+                ["params", "MODEL", "--grid", "waiting=0:1:999999999999", "--grid", "half=1"],
+                "alloc",
+            ),
+            (["predict", "MODEL", "CLASH"], "has a column eruptions_mean already"),
             (["fit", "TEXT", "--target", "y", "-o", "OUT"], "not numbers: 'x' (such as 'red')"),
             (["fit", "HOLES", "--target", "y", "-o", "OUT"], "missing or infinite values: 'x' 1"),
             (["fit", "DATA", "--target", "half", "-o", "FOLDER"], "is not a saved tfp_mdn model"),
@@ -164,7 +186,9 @@ class TestRefusals:
         (tmp_path / "folder").mkdir()
         (tmp_path / "text.csv").write_text("x,y\nred,1\nblue,2\n")
         (tmp_path / "holes.csv").write_text("x,y\n,1\n3,2\n")
+        (tmp_path / "clash.csv").write_text("waiting,half,eruptions_mean\n60,30,1\n")
         places = {
+            "CLASH": tmp_path / "clash.csv",
             **{"DATA": data, "MODEL": model, "OUT": tmp_path / "out"},
             **{"FOLDER": tmp_path / "folder"},
             **{"TEXT": tmp_path / "text.csv", "HOLES": tmp_path / "holes.csv"},

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+import tf_keras
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -357,3 +358,16 @@ def test_quality_on_the_inverse_sinusoid() -> None:
     gap = (problem.log_prob(fresh_x, fresh_y) - log_prob).mean()
     assert 0.0 < gap < 0.06
     assert -log_prob.mean() - problem.entropy() < 0.06
+
+
+def test_dates_are_refused_and_a_single_callback_is_taken(rows: Rows) -> None:
+    x, y = rows
+    dates = pd.Series(pd.date_range("2020", periods=len(y)))
+    with pytest.raises(TypeError, match="y holds dates or times"):
+        MDNRegressor().fit(x, dates)
+    with pytest.raises(TypeError, match="X holds dates or times"):
+        MDNRegressor().fit(dates.to_frame(), y)
+    seen: list[int] = []
+    callback = tf_keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: seen.append(epoch))
+    MDNRegressor(2, (4,), num_steps=3, random_state=0).fit(x, y, callbacks=callback)
+    assert seen == [0, 1, 2]

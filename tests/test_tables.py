@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,17 @@ class TestReadTable:
         csv.write_text("a,b\n1,2.5\n3,4\n")
         table = read_table(csv)
         assert table.columns.tolist() == ["a", "b"]
-        np.testing.assert_array_equal(table.to_numpy(), [[1.0, 2.5], [3.0, 4.0]])
+        assert table.to_numpy().tolist() == [["1", "2.5"], ["3", "4"]]
+        np.testing.assert_array_equal(numeric_columns(table, ["a", "b"], "t"), [[1, 2.5], [3, 4]])
+
+    def test_keeps_the_text_of_what_only_looks_like_numbers(self, csv: Path) -> None:
+        csv.write_text("zip,x\n02100,35.10\n")
+        assert read_table(csv).to_numpy().tolist() == [["02100", "35.10"]]
 
     def test_reads_compressed_files(self, tmp_path: Path) -> None:
         path = tmp_path / "table.csv.gz"
         pd.DataFrame({"a": [1.5]}).to_csv(path, index=False)
-        assert read_table(path)["a"].tolist() == [1.5]
+        assert read_table(path)["a"].tolist() == ["1.5"]
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -35,6 +41,8 @@ class TestReadTable:
             ("a,b\n", "has no rows under its header"),
             ("a,b,a\n1,2,3\n", "names column.* a more than once"),
             ('a,b\n1,"2\n', "cannot be read as CSV"),
+            ("a,b\n1,2,3\n4,5,6\n", "cannot be read as CSV"),
+            ("a,b\n1,2\n4,5,6\n", "cannot be read as CSV: .*line 3"),
         ],
     )
     def test_refuses_what_is_no_table(self, csv: Path, content: str, message: str) -> None:
@@ -55,7 +63,7 @@ class TestReadTable:
 class TestNumericColumns:
     table = pd.DataFrame(
         {"a": [1, 2], "b": [0.5, np.nan], "c": ["x", "y"], "d": [np.inf, 1.0], "e": [True, False]}
-    )
+    ).assign(f=["1.5", "?"])
 
     def test_keeps_the_order_asked_for(self) -> None:
         table = pd.DataFrame({"a": [1], "b": [2.5], "c": [3]})
@@ -66,9 +74,10 @@ class TestNumericColumns:
     @pytest.mark.parametrize(
         ("names", "message"),
         [
-            (["a", "z"], r"t\.csv has no column 'z'; it has 'a', 'b', 'c', 'd', 'e'"),
+            (["a", "z"], r"t\.csv has no column 'z'; it has 'a', 'b', 'c', 'd', 'e', 'f'"),
             (["a", "c"], r"not numbers: 'c' \(such as 'x'\)"),
-            (["e"], "not numbers: 'e'"),
+            (["e"], r"not numbers: 'e' \(such as 'True'\)"),
+            (["f"], r"not numbers: 'f' \(such as '\?'\)"),
             (["a", "b", "d"], r"missing or infinite values: 'b' 1, 'd' 1"),
         ],
     )
@@ -91,6 +100,8 @@ class TestGridTable:
             (["a=0:1:3", "a=1"], "'a' is named twice"),
             (["a=0:1", "b=1"], "must be NAME=START:STOP:COUNT"),
             (["a=0:1:0", "b=1"], "must be NAME=START:STOP:COUNT"),
+            (["a=nan:1:3", "b=1"], "of finite numbers"),
+            (["a=0:inf:3", "b=1"], "of finite numbers"),
             (["a=x", "b=1"], "must be NAME=START:STOP:COUNT"),
             (["b"], "'' is not a feature"),
         ],
@@ -106,6 +117,23 @@ class TestWriteTable:
         write_table(pd.DataFrame({"a": [0.1]}), path)
         assert path.read_text() == "a\n0.1\n"
         assert list(path.parent.iterdir()) == [path]
+
+    def test_links_and_pipes_are_written_to_and_stay(self, tmp_path: Path) -> None:
+        table, real, link = pd.DataFrame({"a": [1]}), tmp_path / "real.csv", tmp_path / "link.csv"
+        real.write_text("old")
+        link.symlink_to(real)
+        write_table(table, link)
+        assert link.is_symlink()
+        assert real.read_text() == "a\n1\n"
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        write_table(table, pipe)
+        assert os.read(reader, 100) == b"a\n1\n"
+        os.close(reader)
+        assert pipe.is_fifo()
+        with pytest.raises(IsADirectoryError, match="is a directory"):
+            write_table(table, tmp_path)
 
     def test_a_failure_keeps_the_file_that_was_there(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(_complain("interrupted; nothing was written", code=1))
     except click.ClickException as error:
         sys.exit(_complain(error.format_message()))
-    except (ValueError, TypeError, OSError, ArithmeticError, ImportError) as error:
+    except (ValueError, TypeError, OSError, ArithmeticError, ImportError, MemoryError) as error:
         sys.exit(_complain(str(error)))
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -62,9 +62,13 @@ def commands() -> None:
 
 @commands.command()
 @click.argument("data", type=_FULL_PATH)
-@click.option("--target", "targets", multiple=True, required=True, help="Column to predict.")
-@click.option("--feature", "features", multiple=True, help="Input column; all others by default.")
-@click.option("-o", "--output", type=_FULL_PATH, required=True, help="Directory to write.")
+@click.option(
+    "--target", "targets", multiple=True, required=True, help="Column to predict; repeatable."
+)
+@click.option(
+    "--feature", "features", multiple=True, help="Input column; repeatable; default: all."
+)
+@click.option("-o", "--output", type=_FULL_PATH, required=True, help="Model directory.")
 @click.option("--components", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--steps", type=click.IntRange(1), help="Training steps; chosen from the rows.")
 @seed_option
@@ -77,12 +81,13 @@ def fit(
     steps: int | None,
     seed: int,
 ) -> None:
-    """Train on the table DATA and save the model as a directory."""
+    """Train on the table DATA and save the model as a directory, in place of an older model."""
     table = read_table(data)
     names = features or tuple(name for name in table.columns if name not in targets)
-    both = sorted(set(names) & set(targets))
-    if both or not names:
-        message = f"{', '.join(both)} is a feature and a target" if both else "no feature is left"
+    chosen = [*names, *targets]
+    twice = sorted({name for name in chosen if chosen.count(name) > 1})
+    if twice or not names:
+        message = f"{', '.join(twice)} is named twice" if twice else "no feature is left"
         raise click.UsageError(f"{data}: {message}.")
     inputs = numeric_columns(table, names, str(data))
     outputs = numeric_columns(table, targets, str(data))
@@ -97,7 +102,7 @@ def fit(
 @commands.command()
 @model_argument
 @click.argument("data", type=_FULL_PATH, required=False)
-@click.option("--grid", multiple=True, help="NAME=START:STOP:COUNT, one for each feature.")
+@click.option("--grid", multiple=True, help="NAME=START:STOP:COUNT or NAME=VALUE, per feature.")
 @output_option
 def params(model: Path, data: Path | None, grid: tuple[str, ...], output: Path | None) -> None:
     """Write weights, means and variances, a line per row and component, for DATA or a grid."""
@@ -120,10 +125,15 @@ def predict(model: Path, data: Path, output: Path | None) -> None:
     fitted = _load(model)
     inputs = numeric_columns(table, fitted.feature_names_in_.tolist(), str(data))
     parameters = fitted.predict_parameters(inputs)
-    for word, values in (("mean", parameters.mean()), ("stddev", parameters.stddev())):
-        for column, target in enumerate(fitted.target_names_ or ()):
-            table[f"{target}_{word}"] = values[:, column]
-    _write(table, output)
+    answers = {
+        f"{target}_{word}": values[:, column]
+        for word, values in (("mean", parameters.mean()), ("stddev", parameters.stddev()))
+        for column, target in enumerate(fitted.target_names_ or ())
+    }
+    taken = [name for name in answers if name in table.columns]
+    if taken:
+        raise click.UsageError(f"{data} has a column {', '.join(taken)} already; rename it.")
+    _write(table.assign(**answers), output)
 
 
 @commands.command()
@@ -151,7 +161,8 @@ def demo(output: Path, seed: int) -> None:
     """
     with as_file(files("tfp_mdn") / "data" / "faithful.csv") as path:
         table = read_table(path)
-    inputs, outputs = table[["waiting"]].astype(float), table[["eruptions"]].astype(float)
+    inputs = numeric_columns(table, ["waiting"], "Old Faithful")
+    outputs = numeric_columns(table, ["eruptions"], "Old Faithful")
     model = _fit(inputs, outputs, output / "model", 10, None, seed)
     low, high = inputs["waiting"].min(), inputs["waiting"].max()
     grid = grid_table([f"waiting={low}:{high}:{_GRID_ROWS}"], ["waiting"])
@@ -215,7 +226,8 @@ def _parameter_table(inputs: pd.DataFrame, parameters: MixtureParameters) -> pd.
     """Return the tidy table of parameters with the inputs of each row beside it."""
     table = parameters.to_dataframe()
     for place, name in enumerate(inputs.columns, start=1):
-        table.insert(place, name, inputs[name].to_numpy()[table["row"]])
+        free = name if name not in table.columns else f"input_{name}"
+        table.insert(place, free, inputs[name].to_numpy()[table["row"]])
     return table
 
 
@@ -249,27 +261,32 @@ def _draw(
     x, points = grid[feature], (data[feature], data[targets[0]])
     at_rows = model.predict_parameters(data[names])
     samples = at_rows.sample(1, np.random.default_rng(seed))
-    labels: dict[str, Any] = {"xlabel": feature, "ylabel": targets[0]}
-    output.mkdir(parents=True, exist_ok=True)
+    # A dollar sign would begin a formula.
+    xlabel, ylabel = (name.replace("$", r"\$") for name in (feature, targets[0]))
+    labels: dict[str, Any] = {"xlabel": xlabel, "ylabel": ylabel}
+    curve_labels = dict(labels)
+    if medians:
+        curve_labels["xlabel"] = f"{xlabel} (the other features at their medians)"
 
     def canvas(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4, 4.4)) -> Any:
         return Figure(size, dpi=120, layout="constrained").subplots(rows, columns, squeeze=False)
 
     drawn = {
         "density": plotting.plot_density(
-            x, parameters, data=points, ax=canvas()[0, 0], **labels
+            x, parameters, data=points, ax=canvas()[0, 0], **curve_labels
         ).figure,
         "components": plotting.plot_components(
-            x, parameters, data=points, ax=canvas()[0, 0], **labels
+            x, parameters, data=points, ax=canvas()[0, 0], **curve_labels
         ).figure,
         "parameters": plotting.plot_parameters(
-            x, parameters, axes=canvas(3, 1, (6.4, 8.0))[:, 0], **labels
+            x, parameters, axes=canvas(3, 1, (6.4, 8.0))[:, 0], **curve_labels
         )[0].figure,
         "samples": plotting.plot_samples(
             points[0], samples, data=points, axes=canvas(1, 2, (9.6, 4.4))[0], **labels
         )[0].figure,
         "history": plotting.plot_history(model.history_, ax=canvas()[0, 0]).figure,
     }
+    output.mkdir(parents=True, exist_ok=True)
     paths = [output / f"{name}.png" for name in drawn]
     for path, figure in zip(paths, drawn.values(), strict=True):
         figure.savefig(path)

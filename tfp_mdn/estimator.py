@@ -117,6 +117,12 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
             TypeError: If an argument has the wrong type.
             ValueError: If data or arguments are out of range, NaN, infinite or of uneven length.
         """
+        for name, values in (("X", X), ("y", y)):
+            if np.asarray(values).dtype.kind in "mM":
+                msg = f"{name} holds dates or times; turn them into numbers of a unit first."
+                raise TypeError(msg)
+        if isinstance(callbacks, tf_keras.callbacks.Callback):
+            callbacks = [callbacks]
         self.target_names_ = _column_names(y)
         inputs, targets = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2

@@ -42,7 +42,8 @@ def negative_log_likelihood(y: Any, distribution: Any) -> tf.Tensor:
     if not isinstance(distribution, tfp.distributions.Distribution):
         msg = (
             "negative_log_likelihood needs a model that returns a distribution, got "
-            f"{type(distribution).__name__}. End the model in tfp_mdn.layers.MixtureNormal."
+            f"{type(distribution).__name__}. End the model in tfp_mdn.layers.MixtureNormal, and "
+            "name this loss as the loss only: Keras hands metrics a tensor."
         )
         raise TypeError(msg)
     return -distribution.log_prob(_matched_target(y, distribution))

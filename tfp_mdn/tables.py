@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfp_mdn._validation import FloatArray, as_whole_number
+from tfp_mdn._validation import FloatArray, as_real, as_whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["grid_table", "numeric_columns", "read_table", "write_table"]
 
+# What tables write where a number is missing.
+_MISSING = {"", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None"}
+
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a CSV file with a header line, compressed or not.
+    """Read a CSV file with a header line, compressed or not, as text.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -32,8 +36,18 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
                 msg = f"{path} is empty."
                 raise ValueError(msg)
         header = pd.read_csv(path, header=None, nrows=1, dtype=str)
-        table = pd.read_csv(path, skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():
+            # Rows longer than the header would be cut, with a warning only.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                path, dtype=str, keep_default_na=False, index_col=False, skipinitialspace=True
+            )
+    except (
+        pd.errors.ParserError,
+        pd.errors.ParserWarning,
+        pd.errors.EmptyDataError,
+        UnicodeDecodeError,
+    ) as error:
         msg = f"{path} cannot be read as CSV: {' '.join(str(error).split())}."
         raise ValueError(msg) from error
     names = [str(name).strip() for name in header.iloc[0]]
@@ -58,6 +72,8 @@ def numeric_columns(table: pd.DataFrame, names: Sequence[str], source: str) -> p
     Raises:
         ValueError: If a column is not there, is not numeric, or has missing or infinite values.
     """
+    import pandas as pd
+
     missing = [name for name in names if name not in table.columns]
     if missing:
         msg = (
@@ -65,22 +81,33 @@ def numeric_columns(table: pd.DataFrame, names: Sequence[str], source: str) -> p
             f"it has {', '.join(map(repr, table.columns))}."
         )
         raise ValueError(msg)
-    chosen = table[list(names)]
-    text = [name for name in names if chosen[name].dtype.kind not in "iuf"]
+    columns = {name: _as_numbers(table[name].astype(str)) for name in names}
+    text = {name: bad for name, (_, bad) in columns.items() if bad is not None}
     if text:
-        examples = ", ".join(f"{name!r} (such as {chosen[name].iloc[0]!r})" for name in text)
+        examples = ", ".join(f"{name!r} (such as {bad!r})" for name, bad in text.items())
         msg = (
-            f"{source} has column(s) that are not numbers: {examples}. "
-            "Encode them, or choose the columns to use with --feature."
+            f"{source} has column(s) that are not numbers: {examples}. Encode them, choose the "
+            "columns to use with --feature, or see that commas separate the columns."
         )
         raise ValueError(msg)
-    values = chosen.astype("float64")
-    holes = (~np.isfinite(values)).sum()
-    if holes.any():
-        counts = ", ".join(f"{name!r} {count}" for name, count in holes.items() if count)
-        msg = f"{source} has missing or infinite values: {counts}. Drop or fill those rows."
+    counts = {name: (~np.isfinite(values)).sum() for name, (values, _) in columns.items()}
+    if any(counts.values()):
+        holes = ", ".join(f"{name!r} {count}" for name, count in counts.items() if count)
+        msg = f"{source} has missing or infinite values: {holes}. Drop or fill those rows."
         raise ValueError(msg)
-    return values
+    return pd.DataFrame({name: values for name, (values, _) in columns.items()})
+
+
+def _as_numbers(column: pd.Series[str]) -> tuple[FloatArray, str | None]:
+    """Return the numbers of a column, NaN where nothing stands, and the first text that is none."""
+    numbers = np.full(len(column), np.nan)
+    for place, text in enumerate(column):
+        if str(text).strip() not in _MISSING:
+            try:
+                numbers[place] = float(text)
+            except ValueError:
+                return numbers, text
+    return numbers, None
 
 
 def grid_table(specifications: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
@@ -112,8 +139,18 @@ def grid_table(specifications: Sequence[str], names: Sequence[str]) -> pd.DataFr
 
 
 def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a table as CSV under its name only once it is whole."""
+    """Write a table as CSV, under the name of a file only once it is whole.
+
+    Devices, pipes and the targets of links are written to, never replaced.
+    """
     target = Path(path)
+    if target.is_dir():
+        msg = f"{target} is a directory; name a file in it."
+        raise IsADirectoryError(msg)
+    if target.exists() and not target.is_file():
+        table.to_csv(target, index=False)
+        return
+    target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".part-{target.name}")
     try:
@@ -126,9 +163,10 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 def _axis(text: str, numbers: Sequence[str]) -> FloatArray:
     try:
         if len(numbers) == 1:
-            return np.array([float(numbers[0])])
-        start, stop, count = numbers
-        return np.linspace(float(start), float(stop), as_whole_number("COUNT", int(count)))
+            return np.array([as_real("VALUE", float(numbers[0]))])
+        start, stop = (as_real("START or STOP", float(number)) for number in numbers[:2])
+        (count,) = numbers[2:]
+        return np.linspace(start, stop, as_whole_number("COUNT", int(count)))
     except ValueError as error:
-        msg = f"--grid {text!r} must be NAME=START:STOP:COUNT or NAME=VALUE."
+        msg = f"--grid {text!r} must be NAME=START:STOP:COUNT or NAME=VALUE, of finite numbers."
         raise ValueError(msg) from error
