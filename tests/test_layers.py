@@ -198,6 +198,11 @@ def test_indexing_selects_rows(event_shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(distribution[3].log_prob(y[3]), whole[3], rtol=1e-5)
     np.testing.assert_allclose(distribution[1:4].log_prob(y[1:4]), whole[1:4], rtol=1e-5)
     np.testing.assert_allclose(distribution[-1].mean(), distribution.mean()[-1], rtol=1e-6)
+    mask = np.isin(np.arange(len(y)), [0, 2])
+    for rows in ([0, 2], np.array([0, 2]), tf.constant([0, 2]), mask, mask.tolist()):
+        np.testing.assert_allclose(distribution[rows].log_prob(y[mask]), whole[mask], rtol=1e-5)
+    with pytest.raises(ValueError, match="a mask must have the batch shape"):
+        distribution[mask[:-1]]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ NUMPY_SIDE = [
     {"plotting"},
 ]
 TENSORFLOW_SIDE = [
-    {"_keras"},
+    {"_keras", "_distribution"},
     {"layers", "losses", "preprocessing"},
     {"initializers"},
     {"models", "callbacks"},

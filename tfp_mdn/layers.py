@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
-from tensorflow_probability.python.layers.internal import distribution_tensor_coercible
 
+from tfp_mdn._distribution import MixtureDistribution
 from tfp_mdn._keras import reject_keras3
 from tfp_mdn._validation import FloatArray, as_finite_array, as_real, as_whole_number
 
@@ -33,56 +33,6 @@ _MAX_FLOAT32_SCALE = 1e30
 _CONVERSIONS = {
     name: getattr(tfd.Distribution, name) for name in ("mean", "sample", "stddev", "variance")
 }
-
-
-class MixtureDistribution(distribution_tensor_coercible._TensorCoercible):
-    """What a model that ends in `MixtureNormal` returns: a `tfd.MixtureSameFamily` and a tensor.
-
-    It is TFP's own wrapper with four corrections: `dist[i]` selects rows of the batch instead of
-    slicing a tensor, `prob` and `cdf` work, and `log_prob` refuses targets whose shape would
-    silently broadcast against the rows.
-    """
-
-    def _log_prob(self, value: Any, **kwargs: Any) -> Any:
-        self._check_target(value)
-        return super()._log_prob(value, **kwargs)
-
-    def _prob(self, value: Any, **kwargs: Any) -> Any:
-        return tf.exp(self._log_prob(value, **kwargs))
-
-    def _log_cdf(self, value: Any, **kwargs: Any) -> Any:
-        self._check_target(value)
-        return super()._log_cdf(value, **kwargs)
-
-    def _cdf(self, value: Any, **kwargs: Any) -> Any:
-        return tf.exp(self._log_cdf(value, **kwargs))
-
-    def _check_target(self, value: Any) -> None:
-        shape, event_shape, batch_shape = value.shape, self.event_shape, self.batch_shape
-        if shape.rank in (None, 0):
-            return
-        if event_shape.rank == 1 and not (shape.rank == 1 and batch_shape.rank == 0):
-            size = event_shape[0]
-            if shape[-1] != size:
-                hint = "; write y[:, None] for one value a row" if size == 1 else ""
-                msg = (
-                    f"y has shape {shape}, but its last axis must be the target's {size} "
-                    f"dimension(s): expected {[*batch_shape, size]}{hint}."
-                )
-                raise ValueError(msg)
-        if event_shape.rank == 0 and batch_shape.rank:
-            sizes = batch_shape.as_list()
-            if shape.as_list() == [*sizes, 1] and any(size != 1 for size in sizes):
-                msg = (
-                    f"y has shape {shape} where event_shape=() expects {batch_shape}: it would "
-                    "broadcast its rows against each other. Write y[..., 0], or use "
-                    "event_shape=(1,)."
-                )
-                raise ValueError(msg)
-
-
-# TFP's metaclass overwrites the operators of a class body, so this one is set after it.
-MixtureDistribution.__getitem__ = lambda self, slices: self.tensor_distribution[slices]
 
 
 @tf_keras.saving.register_keras_serializable(package="tfp_mdn")
