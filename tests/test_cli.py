@@ -236,7 +236,7 @@ def test_demo_leaves_model_table_and_pictures(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     table = pd.read_csv(tmp_path / "demo" / "parameters.csv")
-    assert len(table) == 200 * 10
+    assert len(table) == 200 * 5
     assert len(list((tmp_path / "demo").glob("*.png"))) == 5
     model = MDNRegressor.load(tmp_path / "demo" / "model")
     X, y = load_faithful()

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_GRID_ROWS = 200  # of the parameter table and the pictures of the demonstration
+_GRID_ROWS = 200  # of the pictures, and of the parameter table of the demonstration
+_DEMO_COMPONENTS = 5  # enough for two kinds of eruption, and few enough to tell apart in a picture
 _FULL_PATH = click.Path(path_type=Path)
 
 model_argument = click.argument("model", type=_FULL_PATH)
@@ -163,7 +164,7 @@ def demo(output: Path, seed: int) -> None:
         table = read_table(path)
     inputs = numeric_columns(table, ["waiting"], "Old Faithful")
     outputs = numeric_columns(table, ["eruptions"], "Old Faithful")
-    model = _fit(inputs, outputs, output / "model", 10, None, seed)
+    model = _fit(inputs, outputs, output / "model", _DEMO_COMPONENTS, None, seed)
     low, high = inputs["waiting"].min(), inputs["waiting"].max()
     grid = grid_table([f"waiting={low}:{high}:{_GRID_ROWS}"], ["waiting"])
     write_table(_parameter_table(grid, model.predict_parameters(grid)), output / "parameters.csv")
@@ -172,7 +173,8 @@ def demo(output: Path, seed: int) -> None:
         f"A mixture density network learned {len(table)} eruptions of Old Faithful.\n"
         f"{_held_out_score(model)}\n"
         f"model:      {output / 'model'}\n"
-        f"parameters: {output / 'parameters.csv'} ({_GRID_ROWS} waiting times, 10 components)"
+        f"parameters: {output / 'parameters.csv'} ({_GRID_ROWS} waiting times, "
+        f"{_DEMO_COMPONENTS} components)"
     )
     for picture in pictures:
         click.echo(f"picture:    {picture}")
