@@ -232,7 +232,6 @@ class MDNRegressor(RegressorMixin, BaseEstimator):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the fitted estimator as a directory; see `tfp_mdn.save`."""
-        check_is_fitted(self, "model_")
         persistence.save(self, path)
 
     @classmethod

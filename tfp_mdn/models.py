@@ -89,7 +89,9 @@ def build_mdn(
         dtype="float64" if np.any(as_finite_array("loc", loc)) else None,
         name="mixture",
     )
-    seeds = itertools.repeat(None) if seed is None else itertools.count(_as_seed(seed))
+    if seed is not None:
+        seed = as_whole_number("seed", seed, minimum=0)
+    seeds = itertools.repeat(None) if seed is None else itertools.count(seed)
 
     def dense(units: int, **kwargs: Any) -> tf_keras.layers.Dense:
         kernel = tf_keras.initializers.GlorotUniform(seed=next(seeds))
@@ -160,10 +162,6 @@ class MixtureSequential(_ChecksItsData, tf_keras.Sequential):
 @tf_keras.saving.register_keras_serializable(package="tfp_mdn")
 class MixtureModel(_ChecksItsData, tf_keras.Model):
     """A graph of layers that ends in a mixture layer; see `build_mdn`."""
-
-
-def _as_seed(seed: int) -> int:
-    return as_whole_number("seed", seed, minimum=0)
 
 
 def _as_units(hidden_units: Sequence[int]) -> list[int]:
