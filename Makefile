@@ -1,11 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint types check notebooks bench build clean
+.PHONY: help install demo test test-all lint types check notebooks bench quality build clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +46,14 @@ notebooks: $(READY)  ## Execute the notebooks in place and collect their scores
 bench: $(READY)  ## Measure speed
 	$(BIN)/python benchmarks/extraction.py
 	$(BIN)/python benchmarks/mixture.py
+
+quality: $(PEERS)  ## Measure scores beside other methods; DATA=folder adds its CSV files
+	$(BIN)/python benchmarks/quality.py classic --jobs 2
+	$(if $(DATA),$(BIN)/python benchmarks/quality.py tables --data '$(DATA)' --jobs 2)
+
+$(PEERS): $(READY)
+	@$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $(PEERS)
 
 build: $(READY)  ## Build the source archive and the wheel into dist/
 	$(BIN)/python -m build
