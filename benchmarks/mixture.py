@@ -1,13 +1,19 @@
 """How long the mathematics of mixtures takes, beside SciPy, TFP and scoringrules.
 
 `python benchmarks/mixture.py` times each task on 1e5 and 1e6 rows of ten components, all in this
-process and in turn, and prints medians and ratios. A peer that works row by row gets the first
-rows only, and its time is scaled up to all of them. TFP has no quantiles, modes, regions or CRPS
-of mixtures.
+process and in turn, and prints medians and ratios. The times are those of the processor, on which
+everything runs in one thread, so that other processes disturb them little.
+
+A peer that takes long gets a part, and its time is scaled up: SciPy's way the first 100 rows, and
+scoringrules 1e5, since its arrays (N, K, K) of a million rows would take 800 MB each. Modes and
+regions are found for a tenth of the rows. Each task is repeated five times, or fewer if that would
+take longer than a minute; the table says how often. TFP has no quantiles, modes, regions or CRPS of
+mixtures.
 """
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -25,6 +31,7 @@ NUM_COMPONENTS = 10
 LEVELS = np.array([0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99])
 SCIPY_ROWS = 100
 REPEATS = 5
+LONGEST = 60.0
 
 
 def mixtures(num_rows: int) -> MixtureParameters:
@@ -57,29 +64,32 @@ def scipy_quantiles(p: MixtureParameters, *, lean: bool) -> None:
 
 
 def compare(
-    task: str, ours: Callable[[], Any], peer: str, theirs: Callable[[], Any], scale: float = 1.0
+    task: str, ours: Callable[[], Any], peers: dict[str, tuple[Callable[[], Any], float]]
 ) -> None:
-    """Time two ways in turn after a call of each, and print a line of the table."""
-    theirs()
-    times: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for _ in range(REPEATS):
-        for key, way in (("ours", ours), ("theirs", theirs)):
-            start = time.perf_counter()
+    """Time the ways to do a task in turn, after a call of each peer, and print them.
+
+    Args:
+        task: What is done.
+        ours: Does it.
+        peers: For each peer what does it, or a part of it, and how many of such parts there are.
+    """
+    ways = [ours, *(way for way, _ in peers.values())]
+    for way in ways[1:]:
+        way()
+    times: list[list[float]] = []
+    # Not once more if that would end after the longest time.
+    while len(times) < REPEATS and sum(map(sum, times)) * (len(times) + 1) <= LONGEST * len(times):
+        times.append([])
+        for way in ways:
+            start = time.process_time()
             way()
-            times[key].append(time.perf_counter() - start)
-    mine, other = (statistics.median(times[key]) for key in ("ours", "theirs"))
-    other *= scale
-    print(f"| {task} | {mine:.2f} | {peer} | {other:.2f} | {other / mine:.1f} |", flush=True)
-
-
-def alone(task: str, ours: Callable[[], Any]) -> None:
-    """Time a task that no peer can do."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        ours()
-        times.append(time.perf_counter() - start)
-    print(f"| {task} | {statistics.median(times):.2f} | | | |", flush=True)
+            times[-1].append(time.process_time() - start)
+    mine, *others = (statistics.median(column) for column in zip(*times, strict=True))
+    line = f"| {task} | {len(times)} | {mine:.2f} |"
+    for (peer, (_, parts)), other in zip(peers.items(), others, strict=True):
+        print(f"{line} {peer} | {other * parts:.2f} | {other * parts / mine:.1f} |", flush=True)
+    if not peers:
+        print(f"{line} | | |", flush=True)
 
 
 def main() -> None:
@@ -87,40 +97,49 @@ def main() -> None:
     # NumPy's element-wise operations run on one thread, so TFP gets one as well.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    print("| what | ours, s | against | its s | ratio |\n|---|---:|---|---:|---:|")
+    print("| what | times | ours, s | against | its s | ratio |\n|---|---:|---:|---|---:|---:|")
     for num_rows in (100_000, 1_000_000):
-        p = mixtures(num_rows)
-        y = np.random.default_rng(1).normal(scale=3.0, size=num_rows)
-        few = p[:SCIPY_ROWS]
-        # Its arrays (N, K, K) of a million rows would take 800 MB each.
-        some = p[:100_000]
-        arrays = some.means[..., 0], np.sqrt(some.variances[..., 0]), some.weights
-        distribution = to_distribution(p)
-        rows = f"{num_rows:.0e} rows"
-        for lean, way in ((False, "stats.norm"), (True, "special.ndtr")):
-            compare(
-                f"9 quantiles, {rows}",
-                lambda p=p: p.quantile(LEVELS),  # type: ignore[misc]
-                f"SciPy's brentq on {way}, scaled from {SCIPY_ROWS} rows",
-                lambda few=few, lean=lean: scipy_quantiles(few, lean=lean),  # type: ignore[misc]
+        measure(num_rows)
+
+
+def measure(num_rows: int) -> None:
+    """Print the lines of one number of rows."""
+    p = mixtures(num_rows)
+    y = np.random.default_rng(1).normal(scale=3.0, size=num_rows)
+    few, some = p[:SCIPY_ROWS], p[:100_000]
+    arrays = y[: len(some)], some.means[..., 0], np.sqrt(some.variances[..., 0]), some.weights
+    distribution = to_distribution(p)
+    rows = f"{num_rows:.0e} rows"
+    compare(
+        f"9 quantiles, {rows}",
+        lambda: p.quantile(LEVELS),
+        {
+            f"SciPy's brentq on {name}": (
+                functools.partial(scipy_quantiles, few, lean=lean),
                 num_rows / SCIPY_ROWS,
             )
-        compare(
-            f"CRPS, {rows}",
-            lambda p=p, y=y: p.crps(y),  # type: ignore[misc]
-            "scoringrules, scaled from 100000 rows",
-            lambda y=y, a=arrays: scoringrules.crps_mixnorm(y[:100_000], *a, backend="numpy"),  # type: ignore[misc]
-            num_rows / 100_000,
-        )
-        compare(
-            f"log density, {rows}",
-            lambda p=p, y=y: p.log_prob(y),  # type: ignore[misc]
-            "TFP",
-            lambda y=y, d=distribution: d.log_prob(y[:, np.newaxis]).numpy(),  # type: ignore[misc]
-        )
-        part = p[: num_rows // 100]
-        alone(f"modes, {len(part):.0e} rows", part.modes)
-        alone(f"90% regions, {len(part):.0e} rows", lambda q=part: q.highest_density_region(0.9))  # type: ignore[misc]
+            for name, lean in (("stats.norm", False), ("special.ndtr", True))
+        },
+    )
+    compare(
+        f"CRPS, {rows}",
+        lambda: p.crps(y),
+        {
+            "scoringrules": (
+                lambda: scoringrules.crps_mixnorm(*arrays, backend="numpy"),
+                num_rows / len(some),
+            )
+        },
+    )
+    compare(
+        f"log density, {rows}",
+        lambda: p.log_prob(y),
+        {"TFP": (lambda: distribution.log_prob(y[:, np.newaxis]).numpy(), 1.0)},
+    )
+    part = p[: num_rows // 10]
+    rows = f"{len(part):.0e} rows"
+    compare(f"modes, {rows}", part.modes, {})
+    compare(f"90% regions, {rows}", part.highest_density_region, {})
 
 
 if __name__ == "__main__":

@@ -207,3 +207,27 @@ def test_shapes_and_blocks(make_mixture: MixtureFactory, monkeypatch: pytest.Mon
             patch.setattr(density, "BLOCK_SIZE", 40)
             for mine, theirs in zip(p.modes(), whole, strict=True):
                 assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("means", "scales"),
+    [
+        ([0.0, 3.0], [1.0, 1e-20]),
+        ([0.0, 3.0, 6.0], [1.0, 1e-150, 1.0]),
+        ([1e9 - 1.0, 1e9 + 1.0], [1e-9, 1e-9]),
+        ([0.0, 1e20], [1.0, 1.0]),
+        ([-1e200, 0.0, 1e200], [1.0, 1.0, 1.0]),
+    ],
+)
+def test_components_narrower_than_the_numbers_around_them(
+    means: list[float], scales: list[float]
+) -> None:
+    weights = np.arange(1.0, len(means) + 1.0)
+    p = MixtureParameters(
+        np.array([weights / weights.sum()]), np.array([means]), np.array([np.square(scales)])
+    )
+    places = p.modes()[0][:, 0]
+    assert_allclose(np.sort(places), means, rtol=1e-15, atol=1e-6)
+    peaks = weights / np.asarray(scales)
+    assert_allclose(p.mode()[0, 0], means[int(peaks.argmax())], rtol=1e-15)
+    assert_allclose(places, np.asarray(means)[np.argsort(-peaks, kind="stable")], atol=1e-6)

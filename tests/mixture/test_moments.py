@@ -174,3 +174,19 @@ def test_the_parts_of_the_spread_add_up(make_mixture: MixtureFactory, *, full: b
         )
     )
     assert_allclose(within, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1e-155, 1e-150, 1e150, 1e200])
+def test_spread_and_shape_where_the_variance_overflows_or_vanishes(factor: float) -> None:
+    weights, means = np.array([[0.3, 0.7]]), np.array([[0.0, 4.0]])
+    if 1e-154 < factor < 1e154:
+        plain = MixtureParameters(weights, means, np.ones((1, 2)))
+        far = plain.transform(scale=factor)
+        assert_allclose(far.stddev(), factor * plain.stddev(), rtol=1e-14)
+        assert_allclose(far.skewness(), plain.skewness(), rtol=1e-13)
+        assert_allclose(far.kurtosis(), plain.kurtosis(), rtol=1e-13)
+    points = MixtureParameters(weights, factor * means, np.full((1, 2), 5e-324))
+    assert_allclose(points.stddev(), [[factor * np.sqrt(0.21) * 4.0]], rtol=1e-13)
+    # Two points: (1 - 2 w) / sqrt(w (1 - w)) and 1 / (w (1 - w)) - 6.
+    assert_allclose(points.skewness(), -0.4 / np.sqrt(0.21), rtol=1e-13)
+    assert_allclose(points.kurtosis(), 1.0 / 0.21 - 6.0, rtol=1e-13)

@@ -261,6 +261,8 @@ def test_concatenate_refuses_what_does_not_fit(make_mixture: MixtureFactory) -> 
     p = make_mixture(event_size=2)
     with pytest.raises(ValueError, match="at least one MixtureParameters"):
         MixtureParameters.concatenate([])
+    with pytest.raises(TypeError, match="parts must be a sequence of MixtureParameters, got int"):
+        MixtureParameters.concatenate(5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"parts\[1\] must be a MixtureParameters, got dict"):
         MixtureParameters.concatenate([p, {}])  # type: ignore[list-item]
     others = [
@@ -406,3 +408,14 @@ def test_frozen_weights_are_renormalised_in_a_copy() -> None:
     p = MixtureParameters(frozen, np.zeros((1, 2, 1)), np.ones((1, 2, 1)))
     assert p.weights.sum() == pytest.approx(1.0, abs=1e-15)
     assert frozen[0, 1] == 0.75 + 1e-7
+
+
+def test_huge_covariances_do_not_overflow() -> None:
+    matrix = 1.5e308 * np.array([[1.0, 0.5], [0.5, 1.0]])
+    p = MixtureParameters(
+        np.ones((1, 1)),
+        np.zeros((1, 1, 2)),
+        np.full((1, 1, 2), 1.5e308),
+        matrix[np.newaxis, np.newaxis],
+    )
+    assert_array_equal(p.covariances, [[matrix]])

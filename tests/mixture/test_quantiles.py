@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from tfp_mdn.mixture import MixtureParameters, density
 
@@ -23,8 +23,8 @@ LEVELS = np.array([1e-9, 1e-4, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0 - 1e-4, 1.0 - 1e
 def scipy_tail(p: MixtureParameters, row: int, y: float, *, upper: bool) -> float:
     """Return P(Y > y) or P(Y ≤ y) of one row from SciPy's normal distribution."""
     used = p.weights[row] > 0.0
-    normal = stats.norm(p.means[row, used, 0], np.sqrt(p.variances[row, used, 0]))
-    return float(p.weights[row, used] @ (normal.sf(y) if upper else normal.cdf(y)))
+    residuals = (y - p.means[row, used, 0]) / np.sqrt(p.variances[row, used, 0])
+    return float(p.weights[row, used] @ special.ndtr(-residuals if upper else residuals))
 
 
 def scipy_quantile(p: MixtureParameters, row: int, level: float) -> float:
@@ -298,3 +298,9 @@ def test_log_tails_go_on_where_tails_underflow() -> None:
     assert_allclose(p.log_cdf(30.0), -stats.norm.sf(30.0), rtol=1e-12)
     assert_array_equal(p.log_cdf([[-np.inf], [np.inf]]), [[-np.inf], [0.0]])
     assert_array_equal(p.survival_function([[-np.inf], [np.inf]]), [[1.0], [0.0]])
+
+
+def test_components_whose_variance_of_means_overflows() -> None:
+    p = mixture([0.3, 0.7], [0.0, 1e200], [1.0, 1.0])
+    assert_array_equal(p.median(), 1e200)
+    assert_allclose(p.quantile(0.15), 0.0, atol=1e-12)

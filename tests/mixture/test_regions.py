@@ -189,3 +189,17 @@ def test_shapes_blocks_and_bad_coverage(
         with pytest.raises(error, match=message):
             p.highest_density_region(value)
     assert_array_equal(whole[0].shape[1], 2)
+
+
+def test_components_narrower_than_the_numbers_around_them() -> None:
+    # The point at 3 lies inside, so that the other component keeps 0.4 of its 0.5.
+    p = MixtureParameters(np.array([[0.5, 0.5]]), np.array([[0.0, 3.0]]), np.array([[1.0, 1e-40]]))
+    first, second = p.highest_density_region(0.9)[0]
+    assert_allclose(first, [-1.2815515655446004, 1.2815515655446004], rtol=1e-9)
+    assert_allclose(second, 3.0, rtol=1e-14)
+    far = MixtureParameters(
+        np.array([[0.3, 0.7]]), np.array([[0.0, 1e200]]), np.array([[1.0, 1.0]])
+    )
+    first, second = far.highest_density_region(0.9)[0]
+    assert abs(first).max() < 40.0
+    assert_allclose(second, 1e200, rtol=1e-14)

@@ -280,7 +280,7 @@ def test_censored_log_score_keeps_its_digits() -> None:
         (scores.crps, {"y": np.zeros(5)}, ValueError, r"y must have shape \(N,\)"),
         (scores.log_score, {"y": [np.nan] * 3}, ValueError, "y must be finite"),
         (scores.energy_score, {"size": 1}, ValueError, "size must be at least 2"),
-        (scores.energy_score, {"y": np.zeros((2, 3))}, ValueError, "one target a row, got a grid"),
+        (scores.energy_score, {"y": np.zeros((2, 3))}, ValueError, "y must hold one target a row"),
         (scores.interval_score, {"coverage": 1.0}, ValueError, "coverage must be finite"),
         (scores.quantile_loss, {"q": [0.5, 1.0]}, ValueError, "strictly between 0 and 1"),
         (scores.quantile_loss, {"q": 2.0}, ValueError, "q must hold levels from 0 to 1"),
@@ -317,3 +317,78 @@ def test_scores_for_one_dimension_say_so(make_mixture: MixtureFactory) -> None:
     ):
         with pytest.raises(ValueError, match=f"^{name} is for targets of one dimension"):
             getattr(scores, name)(p, y, **extra)
+
+
+# Far out and very large or small.
+
+
+def test_censored_log_score_ignores_a_weight_of_zero() -> None:
+    p = MixtureParameters(
+        np.array([[1.0, 0.0]]), np.array([[0.0, 1e308]]), np.array([[1.0, 1e-308]])
+    )
+    assert_allclose(scores.censored_log_score(p, 1.0, 0.5), _censored(1.0, 0.5), rtol=1e-13)
+
+
+def _censored(y: float, half: float) -> float:
+    return float(-np.log(stats.norm.cdf(y + half) - stats.norm.cdf(y - half)))
+
+
+@pytest.mark.parametrize(
+    ("variance", "y", "half", "expected"),
+    [
+        # -log p(y) - log 2h, of which only z^2 / 2 is left.
+        (1e300, 1e300, 0.5, 5e299),
+        (1.0, 1e120, 0.5, 5e239),
+        (1e-300, 1.0, 0.5, 1.25e299),
+        (1.0, 1e160, 0.5, np.inf),
+        (5e-324, 1.0, 0.5, np.inf),
+        (1.0, 1e160, 1e161, 0.0),
+        (1e-300, 1e300, 1e301, 0.0),
+        (1e-300, 1e-300, 1e308, 0.0),
+    ],
+)
+def test_censored_log_score_far_out(
+    variance: float, y: float, half: float, expected: float
+) -> None:
+    p = MixtureParameters(
+        np.array([[0.5, 0.5]]), np.array([[0.0, 0.0]]), np.array([[variance, variance]])
+    )
+    assert_allclose(scores.censored_log_score(p, y, half), expected, rtol=1e-13)
+
+
+def test_censored_log_score_beside_a_far_component() -> None:
+    p = MixtureParameters(np.array([[0.5, 0.5]]), np.array([[0.0, 1e200]]), np.array([[1.0, 1.0]]))
+    expected = _censored(1.0, 0.5) + math.log(2.0)
+    assert_allclose(scores.censored_log_score(p, 1.0, 0.5), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("factor", [1e-320, 1e-160, 1e160, 1e200, 1.5e307])
+def test_scores_of_points_far_apart(factor: float) -> None:
+    p = MixtureParameters(
+        np.array([[0.25, 0.75]]), np.array([[0.0, 4.0 * factor]]), np.array([[5e-324, 5e-324]])
+    )
+    if factor > 1e-162:
+        # E|Y - 1| - E|Y - Y'| / 2 = 2.5 - 0.75 in units of the factor.
+        assert_allclose(p.crps(factor), 1.75 * factor, rtol=1e-2 if factor < 1.0 else 1e-14)
+    score, error = scores.energy_score(p, factor, size=400, rng=0)
+    assert np.isfinite(score).all()
+    if factor > 1.0:
+        assert abs(score[0] / factor - 1.75) < 4.0 * error[0] / factor < 0.4
+
+
+def test_crps_of_variances_whose_sum_overflows() -> None:
+    p = MixtureParameters(
+        np.array([[0.5, 0.5]]), np.array([[0.0, 0.0]]), np.array([[1.6e308, 1.6e308]])
+    )
+    q = MixtureParameters(np.array([[1.0]]), np.array([[0.0]]), np.array([[1.6e308]]))
+    assert_allclose(p.crps(1e154), q.crps(1e154), rtol=1e-14)
+    assert_allclose(q.crps(0.0), math.sqrt(1.6e308) * normal().crps(0.0), rtol=1e-14)
+
+
+def test_the_interval_score_of_a_target_beyond_reach_is_infinite() -> None:
+    assert_array_equal(scores.interval_score(normal(), -1.7e308), np.inf)
+
+
+def test_no_level_gives_no_loss() -> None:
+    assert scores.quantile_loss(normal(), 0.0, []).shape == (0, 1)
+    assert scores.quantile_loss(normal(), [[[0.0]], [[1.0]]], []).shape == (0, 2, 1)

@@ -22,6 +22,7 @@ def as_targets(
     event_size: int,
     *,
     allow_infinite: bool = False,
+    allow_grid: bool = True,
 ) -> FloatArray:
     """Return targets as an array (N, D), one for each row, or (M, N, D), a grid of M for each row.
 
@@ -36,6 +37,7 @@ def as_targets(
         num_inputs: N of the mixture.
         event_size: D of the mixture.
         allow_infinite: Whether -inf and +inf are allowed; NaN never is.
+        allow_grid: Whether a grid is allowed.
 
     Returns:
         Array (N, D) or (M, N, D), possibly a read-only view.
@@ -58,17 +60,19 @@ def as_targets(
     rows = (num_inputs, event_size)
     if array.shape == rows:
         return array
+    if event_size == 1 and array.ndim == 0:
+        return np.broadcast_to(array, rows)
+    if event_size == 1 and array.shape == (num_inputs,):
+        return array[:, np.newaxis]
+    if num_inputs == 1 and array.shape == (event_size,):
+        return array[np.newaxis, :]
+    if not allow_grid:
+        msg = f"{name} must hold one target a row, (N, D) = {rows}, got shape {array.shape}."
+        raise ValueError(msg)
     if array.ndim == 3 and array.shape[1] in {1, num_inputs} and array.shape[2] == event_size:
         return np.broadcast_to(array, (array.shape[0], *rows))
-    if event_size == 1:
-        if array.ndim == 0:
-            return np.broadcast_to(array, rows)
-        if array.shape == (num_inputs,):
-            return array[:, np.newaxis]
-        if array.ndim == 2 and array.shape[1] == num_inputs:
-            return array[..., np.newaxis]
-    elif num_inputs == 1 and array.shape == (event_size,):
-        return array[np.newaxis, :]
+    if event_size == 1 and array.ndim == 2 and array.shape[1] == num_inputs:
+        return array[..., np.newaxis]
     raise ValueError(_targets_message(name, array, num_inputs, event_size))
 
 
@@ -140,7 +144,10 @@ def as_dimensions(name: str, value: object, event_size: int) -> list[int]:
         TypeError: If they are not integers.
         ValueError: If there is none, one is repeated or one does not exist.
     """
-    given = np.atleast_1d(np.asarray(value))
+    try:
+        given = np.atleast_1d(np.asarray(value))
+    except ValueError:
+        given = np.array([value], dtype=object)
     if given.size and (given.dtype.kind not in "iu" or given.ndim > 1):
         msg = f"{name} must be an integer or a sequence of integers, got {value!r}."
         raise TypeError(msg)
@@ -149,7 +156,7 @@ def as_dimensions(name: str, value: object, event_size: int) -> list[int]:
         raise ValueError(msg)
     outside = (given < -event_size) | (given >= event_size)
     if outside.any():
-        msg = f"{name} must be below {event_size}, got {given[outside][0]}."
+        msg = f"{name} must be from 0 to D - 1 = {event_size - 1}, got {given[outside][0]}."
         raise ValueError(msg)
     dims = [int(d) % event_size for d in given]
     if len(set(dims)) < len(dims):

@@ -124,7 +124,8 @@ def as_covariances(value: ArrayLike, variances: FloatArray) -> FloatArray:
     scale = np.sqrt(diagonal)
     # Relative to both standard deviations, so that dimensions of unlike units are judged alike.
     unit = scale[..., :, np.newaxis] * scale[..., np.newaxis, :]
-    skew = np.abs(array - transposed) > TOLERANCE * unit
+    with np.errstate(over="ignore"):
+        skew = np.abs(array - transposed) > TOLERANCE * unit
     if skew.any():
         place, found = _first(skew, array)
         mirror = (*place[:2], place[3], place[2])
@@ -133,7 +134,7 @@ def as_covariances(value: ArrayLike, variances: FloatArray) -> FloatArray:
             f"index {mirror}. A Cholesky factor L gives the covariance L @ L.T."
         )
         raise ValueError(msg)
-    array = 0.5 * (array + transposed)
+    array = 0.5 * array + 0.5 * transposed
     if not _has_cholesky_factors(array):
         matrices = np.ndindex(*array.shape[:2])
         place = next(index for index in matrices if not _has_cholesky_factors(array[index]))

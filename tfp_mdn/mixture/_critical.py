@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfp_mdn.mixture._roots import find_roots
-from tfp_mdn.mixture.density import HALF_LOG_TWO_PI, line_components
+from tfp_mdn.mixture.density import HALF_LOG_TWO_PI, resolved_components
 
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
@@ -73,7 +73,7 @@ def critical_points(
         means: Component means (B, K, 1).
         variances: Component variances (B, K, 1).
     """
-    arrays = line_components(weights, means, variances)
+    arrays = resolved_components(weights, means, variances)
     rows, lower, upper, rises = _isolate(*arrays)
     gathered = tuple(array.take(rows, axis=1) for array in arrays)
     direction = np.where(rises, -1.0, 1.0)

@@ -6,23 +6,26 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import erf, log_ndtr
+from scipy.special import log_ndtr
 
+from tfp_mdn.mixture._normal import mean_size
 from tfp_mdn.mixture.density import line_components, log_sum_exp, row_blocks
+from tfp_mdn.mixture.quantiles import quantile
 from tfp_mdn.mixture.sampling import sample
 
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
 
-__all__ = ["censored_log_prob", "crps", "energy_score"]
+__all__ = ["censored_log_prob", "crps", "energy_score", "interval_score", "quantile_loss"]
 
-ROOT_HALF = math.sqrt(0.5)
-ROOT_TWO_OVER_PI = math.sqrt(2.0 / math.pi)
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 # Below this half width, in standard deviations times 1 + |z|, the difference of two values of the
 # distribution function loses digits, and the first two terms of its Taylor series have them all.
 NARROW = 1e-3
+
+# From here on, z²/2 is all that counts in the logarithm, and soon it overflows.
+FAR = 1e100
 
 
 def crps(
@@ -45,25 +48,72 @@ def crps(
     """
     num_rows, num_components, _ = means.shape
     result = np.empty(y.shape[:-1])
-    for rows in row_blocks(num_rows, max(num_components, math.prod(y.shape[:-2]))):
-        share, mean, scale = line_components(weights[rows], means[rows], variances[rows])
+    # Twice, since ten arrays of this size are worked in at once.
+    row_size = 2 * max(num_components, math.prod(y.shape[:-2]))
+    for rows in row_blocks(num_rows, row_size):
+        # Halves, so that neither a gap nor a sum of variances overflows before the result does.
+        share, mean, scale = line_components(weights[rows], 0.5 * means[rows], variances[rows])
+        scale *= 0.5
+        target = 0.5 * y[..., rows, 0]
         variance = np.square(scale)
         # A(0, √2 σ) = 2σ / √π stands on the diagonal.
         spread = np.einsum("kb,kb,kb->b", share, share, scale) / math.sqrt(math.pi)
-        distance = np.zeros_like(y[..., rows, 0])
-        # Fresh arrays of this size cost more than the arithmetic in them.
-        gap, width, kernel = np.empty((3, *share.shape))
+        distance = np.zeros_like(target)
+        away, *spare = np.empty((5, *target.shape))
+        gap, width, *scratch = np.empty((6, *share.shape))
         for k in range(num_components):
-            away = y[..., rows, 0] - mean[k]
-            distance += share[k] * _mean_size(away, scale[k], np.empty_like(away))
+            np.abs(np.subtract(target, mean[k], out=away), out=away)
+            distance += share[k] * mean_size(away, scale[k], spare)
             rest = slice(k + 1, None)
-            np.subtract(mean[rest], mean[k], out=gap[rest])
-            np.add(variance[rest], variance[k], out=width[rest])
-            np.sqrt(width[rest], out=width[rest])
-            pairs = _mean_size(gap[rest], width[rest], kernel[rest])
-            spread += share[k] * np.einsum("kb,kb->b", share[rest], pairs)
+            np.abs(np.subtract(mean[rest], mean[k], out=gap[rest]), out=gap[rest])
+            np.sqrt(np.add(variance[rest], variance[k], out=width[rest]), out=width[rest])
+            sizes = mean_size(gap[rest], width[rest], [part[rest] for part in scratch])
+            spread += share[k] * np.einsum("kb,kb->b", share[rest], sizes)
         # Not negative but for rounding, where the target sits in the middle of narrow components.
-        result[..., rows] = np.maximum(distance - spread, 0.0)
+        with np.errstate(over="ignore"):
+            result[..., rows] = 2.0 * np.maximum(distance - spread, 0.0)
+    return result
+
+
+def interval_score(
+    y: FloatArray, alpha: float, weights: FloatArray, means: FloatArray, variances: FloatArray
+) -> FloatArray:
+    """Return (u − l) + 2/α ((l − y)⁺ + (y − u)⁺) for D = 1, (..., N), in the target's units.
+
+    Args:
+        y: Targets (..., N, 1).
+        alpha: Probability outside the central interval [l, u].
+        weights: Component weights (N, K).
+        means: Component means (N, K, 1).
+        variances: Component variances (N, K, 1).
+    """
+    ends = np.full(2, 0.5 * alpha), np.array([False, True])
+    lower, upper = quantile(*ends, weights, means, variances)
+    target = y[..., 0]
+    with np.errstate(over="ignore"):
+        outside = np.maximum(lower - target, 0.0) + np.maximum(target - upper, 0.0)
+        return (upper - lower) + (2.0 / alpha) * outside
+
+
+def quantile_loss(
+    y: FloatArray, levels: FloatArray, weights: FloatArray, means: FloatArray, variances: FloatArray
+) -> FloatArray:
+    """Return (y − y_q) (q − 1{y < y_q}) for D = 1, (Q, ..., N), in the target's units.
+
+    Args:
+        y: Targets (..., N, 1).
+        levels: Levels q (Q,), strictly between 0 and 1.
+        weights: Component weights (N, K).
+        means: Component means (N, K, 1).
+        variances: Component variances (N, K, 1).
+    """
+    upper = levels > 0.5
+    tails = np.where(upper, 1.0 - levels, levels)
+    places = quantile(tails, upper, weights, means, variances)
+    grid = tuple(range(1, y.ndim - 1))
+    with np.errstate(over="ignore"):
+        gaps = y[..., 0] - np.expand_dims(places, grid)
+    result: FloatArray = gaps * (np.expand_dims(levels, (*grid, y.ndim - 1)) - (gaps < 0.0))
     return result
 
 
@@ -92,12 +142,14 @@ def censored_log_prob(
         scale = np.sqrt(variances[rows, :, 0])
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             # Mirrored to the left half, where log Φ keeps its digits.
-            centre = -np.abs(y[..., rows, :] - means[rows, :, 0]) / scale
-            width = half_width[rows, np.newaxis] / scale
-            high = log_ndtr(centre + width)
-            low = log_ndtr(centre - width)
-            terms = high + np.log(-np.expm1(low - high))
-            narrow = (width * (1.0 - centre) < NARROW) | np.isneginf(high)
+            gap = np.abs(y[..., rows, :] - means[rows, :, 0])
+            half = half_width[rows, np.newaxis]
+            high = log_ndtr((half - gap) / scale)
+            low = log_ndtr((-half - gap) / scale)
+            # Where both ends round to one place, the one nearer to the mean stands for both.
+            terms = high + np.where(low < high, np.log(-np.expm1(low - high)), 0.0)
+            centre, width = gap / scale, half / scale
+            narrow = (width * (1.0 + centre) < NARROW) & (centre < FAR)
             series = np.log1p((np.square(centre) - 1.0) * np.square(width) / 6.0)
             series += np.log(2.0 * width) - 0.5 * np.square(centre) - HALF_LOG_TWO_PI
             terms = np.where(narrow, series, terms) + np.log(weights[rows])
@@ -136,28 +188,17 @@ def energy_score(
         draws = sample(2 * size, *arrays, rng)
         first, second = draws[:size], draws[size:]
         values = _length(first - y[rows]) + _length(second - y[rows]) - _length(first - second)
-        values *= 0.5
-        score[rows] = values.mean(axis=0)
-        error[rows] = values.std(axis=0, ddof=1) / math.sqrt(size)
+        # In units of the largest value, since sums and squares of such might overflow.
+        unit = np.maximum(np.abs(values).max(axis=0), np.finfo(np.float64).tiny)
+        values /= unit
+        unit *= 0.5
+        score[rows] = unit * values.mean(axis=0)
+        error[rows] = unit * values.std(axis=0, ddof=1) / math.sqrt(size)
     return score, error
-
-
-def _mean_size(mean: FloatArray, scale: FloatArray, kernel: FloatArray) -> FloatArray:
-    """Return A(μ, σ) = E|μ + σZ| for a standard normal Z; `kernel` is overwritten with it."""
-    with np.errstate(over="ignore"):
-        residual = mean / scale
-        residual *= ROOT_HALF
-        np.square(residual, out=kernel)
-    np.negative(kernel, out=kernel)
-    np.exp(kernel, out=kernel)
-    kernel *= scale
-    kernel *= ROOT_TWO_OVER_PI
-    erf(residual, out=residual)
-    residual *= mean
-    kernel += residual
-    return kernel
 
 
 def _length(vectors: FloatArray) -> FloatArray:
     """Return the Euclidean length of vectors (..., D)."""
-    return np.sqrt(np.einsum("...d,...d->...", vectors, vectors))
+    # Squares would overflow or vanish beyond 1e±154.
+    result: FloatArray = np.hypot.reduce(vectors, axis=-1)
+    return result

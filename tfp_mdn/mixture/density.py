@@ -25,6 +25,7 @@ __all__ = [
     "log_joint",
     "log_prob",
     "log_sum_exp",
+    "resolved_components",
     "responsibilities",
     "row_blocks",
 ]
@@ -38,6 +39,10 @@ BLOCK_SIZE = 1 << 17
 # Standardised residuals of correlated components are held to this: its square overflows, so the
 # density is 0 as it must be, but without the bound 0 * inf would turn it into NaN.
 LARGEST_RESIDUAL = 1e200
+
+# No standard deviation counts as less than this many steps between float64 numbers at the mean:
+# on a narrower component no slope could be seen, and its mode would be missed.
+RESOLUTION = 4.0
 
 
 def row_blocks(num_rows: int, row_size: int) -> Iterator[slice]:
@@ -258,6 +263,20 @@ def line_components(
         np.ascontiguousarray(mean.T),
         np.sqrt(np.ascontiguousarray(variance.T)),
     )
+
+
+def resolved_components(
+    weights: FloatArray, means: FloatArray, variances: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return weights, means and scales (K, N), no scale below the resolution at its mean.
+
+    Args:
+        weights: Component weights (N, K).
+        means: Component means (N, K, 1).
+        variances: Component variances (N, K, 1).
+    """
+    weights, means, scales = line_components(weights, means, variances)
+    return weights, means, np.maximum(scales, RESOLUTION * np.spacing(np.abs(means)))
 
 
 def _blocks(y: FloatArray, means: FloatArray) -> Iterator[slice]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tfp_mdn.mixture import density, moments
 from tfp_mdn.mixture._critical import critical_points
-from tfp_mdn.mixture.density import row_blocks
+from tfp_mdn.mixture.density import RESOLUTION, row_blocks
 
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
@@ -70,9 +70,24 @@ def _modes_on_a_line(
     """Return the modes (M_i, 1) of each row of one block."""
     points = critical_points(weights, means, variances)
     rows, places = points.rows[points.is_mode], points.places[points.is_mode]
-    order = np.lexsort((-points.log_density[points.is_mode], rows))
+    order = np.lexsort((-_heights(places, weights[rows], means[rows], variances[rows]), rows))
     ends = np.cumsum(np.bincount(rows, minlength=len(weights)))
     return np.split(places[order, np.newaxis], ends[:-1]) if len(weights) else []
+
+
+def _heights(
+    places: FloatArray, weights: FloatArray, means: FloatArray, variances: FloatArray
+) -> FloatArray:
+    """Return log p (P,) at modes (P,) on a line, each with the parameters of its own row.
+
+    A mean that differs from the mode by rounding alone is the mode: a component may be so narrow
+    that the next float64 number lies outside of it.
+    """
+    places = places[:, np.newaxis]
+    gaps = np.abs(means - places[..., np.newaxis])
+    close = gaps <= RESOLUTION * np.spacing(np.abs(means))
+    means = np.where(close, places[..., np.newaxis], means)
+    return density.log_prob(places, weights, means, variances)
 
 
 def _modes_in_space(

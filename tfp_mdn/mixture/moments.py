@@ -19,6 +19,7 @@ __all__ = [
     "kurtosis",
     "mean",
     "skewness",
+    "stddev",
     "variance",
     "variance_between",
     "variance_within",
@@ -64,7 +65,8 @@ def variance_between(weights: FloatArray, means: FloatArray) -> FloatArray:
         means: Component means (N, K, D).
     """
     deviations = _deviations(weights, means, mean(weights, means))
-    result: FloatArray = np.einsum("nk,nkd,nkd->nd", weights, deviations, deviations)
+    with np.errstate(over="ignore"):
+        result: FloatArray = np.einsum("nk,nkd,nkd->nd", weights, deviations, deviations)
     return result
 
 
@@ -84,6 +86,20 @@ def variance(weights: FloatArray, means: FloatArray, variances: FloatArray) -> F
         array([[5.]])
     """
     return variance_within(weights, variances) + variance_between(weights, means)
+
+
+def stddev(weights: FloatArray, means: FloatArray, variances: FloatArray) -> FloatArray:
+    """Return √Var(Y), (N, D), in the target's units, also where Var(Y) overflows or vanishes.
+
+    Args:
+        weights: Component weights (N, K).
+        means: Component means (N, K, D).
+        variances: Component variances (N, K, D).
+    """
+    deviations, scales, unit = _relative(weights, means, variances)
+    squares = np.square(deviations) + np.square(scales)
+    result: FloatArray = unit * np.sqrt(np.einsum("nk,nkd->nd", weights, squares))
+    return result
 
 
 def covariance(
@@ -132,7 +148,8 @@ def covariance_between(weights: FloatArray, means: FloatArray) -> FloatArray:
     """
     deviations = _deviations(weights, means, mean(weights, means))
     weighted = weights[..., np.newaxis] * deviations
-    result: FloatArray = np.swapaxes(weighted, 1, 2) @ deviations
+    with np.errstate(over="ignore"):
+        result: FloatArray = np.swapaxes(weighted, 1, 2) @ deviations
     # The products above are rounded in an order that the matrix multiplication chooses.
     return 0.5 * (result + np.swapaxes(result, 1, 2))
 
@@ -177,11 +194,24 @@ def _standardised(
     weights: FloatArray, means: FloatArray, variances: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return deviations from the mean and variances (N, K) in units of the mixture's spread."""
-    total = variance(weights, means, variances)
+    deviations, scales, _ = (part[..., 0] for part in _relative(weights, means, variances))
+    spread = np.square(scales)
+    total = np.einsum("nk,nk->n", weights, np.square(deviations) + spread)[:, np.newaxis]
+    return deviations / np.sqrt(total), spread / total
+
+
+def _relative(
+    weights: FloatArray, means: FloatArray, variances: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return deviations from the mean and scales (N, K, D) relative to a unit, and it (N, D).
+
+    The unit is the largest of them, so that squares do not overflow. A component of weight 0 has
+    neither deviation nor scale.
+    """
     deviations = _deviations(weights, means, mean(weights, means))
-    # A component of weight 0 could have a variance whose square overflows.
-    spread = np.where(weights == 0.0, total, variances[..., 0]) / total
-    return deviations[..., 0] / np.sqrt(total), spread
+    scales = np.where(weights[..., np.newaxis] == 0.0, 0.0, np.sqrt(variances))
+    unit = np.maximum(np.abs(deviations), scales).max(axis=1)
+    return deviations / unit[:, np.newaxis], scales / unit[:, np.newaxis], unit
 
 
 def _deviations(weights: FloatArray, means: FloatArray, centre: FloatArray) -> FloatArray:

@@ -108,6 +108,11 @@ class MixtureParameters(
         Raises:
             IndexError: If a row does not exist, or a mask has another length than N.
             TypeError: If `rows` is neither an integer, a slice, a mask nor an array of integers.
+
+        Example:
+            >>> p = MixtureParameters([[1.0]] * 3, [[0.0], [1.0], [2.0]], [[1.0]] * 3)
+            >>> p[1].mean(), len(p[p.mean()[:, 0] > 0.5])
+            (array([[1.]]), 2)
         """
         selected = as_row_index(rows, self.num_inputs)
         return self._map(lambda array: array[selected])
@@ -125,6 +130,9 @@ class MixtureParameters(
             >>> len(MixtureParameters.concatenate([p, p]))
             2
         """
+        if not isinstance(parts, Iterable):
+            msg = f"parts must be a sequence of MixtureParameters, got {type(parts).__name__}."
+            raise TypeError(msg)
         parts = list(parts)
         if not parts:
             msg = "parts must hold at least one MixtureParameters, got none."
@@ -174,6 +182,11 @@ class MixtureParameters(
         Raises:
             TypeError: If `data` is not a mapping, or an entry does not hold real numbers.
             ValueError: If an entry is missing or does not fit the others.
+
+        Example:
+            >>> p = MixtureParameters([[0.3, 0.7]], [[0.1, 0.2]], [[1.0, 2.0]])
+            >>> bool((MixtureParameters.from_dict(p.to_dict()).weights == p.weights).all())
+            True
         """
         return cls(*conversion.from_dict(data))
 
@@ -185,6 +198,12 @@ class MixtureParameters(
 
         Raises:
             ImportError: If pandas is not installed.
+
+        Example:
+            >>> MixtureParameters([[0.3, 0.7]], [[0.0, 5.0]], [[1.0, 4.0]]).to_dataframe()
+               row  component  weight  mean_0  variance_0
+            0    0          0     0.3     0.0         1.0
+            1    0          1     0.7     5.0         4.0
         """
         return conversion.to_dataframe(*self._arrays())
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from tfp_mdn.mixture import moments
+from tfp_mdn.mixture._normal import normal_cdf
 from tfp_mdn.mixture._roots import find_roots
 from tfp_mdn.mixture.density import line_components, row_blocks
 
@@ -81,7 +83,7 @@ def _solve(
     """Return the quantiles (Q, B) of one block of rows, at ascending levels."""
     arrays = line_components(weights, means, variances)
     mean = moments.mean(weights, means)[:, 0]
-    spread = np.sqrt(moments.variance(weights, means, variances)[:, 0])
+    spread = moments.stddev(weights, means, variances)[:, 0]
     num_levels, num_rows = len(tails), len(weights)
     result = np.empty((num_levels, num_rows))
     slopes = np.empty_like(result)
@@ -136,12 +138,13 @@ class _LowerTail:
         """Take tail probabilities (C,) and parameters (K, C)."""
         self.tails = tails
         self.scores = ndtri(tails)
-        self.arrays = weights, means, scales
+        self.arrays = weights, means, 1.0 / scales
+        self.scales = scales
         # dy/du at the last place of each column: 0 where it was never evaluated.
         self.slopes = np.zeros(len(tails))
         self.narrowest = scales.min(axis=0)
         # Fresh arrays of this size cost more than the arithmetic in them.
-        self.scratch = np.empty((6, weights.size))
+        self.scratch = np.empty((9, weights.size))
 
     def bracket(self, *, tight: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return ends of a bracket of the quantile, and a start that is right far out, each (C,).
@@ -150,7 +153,7 @@ class _LowerTail:
         puts it below the place where any one component reaches the tail on its own; one of them
         does nearly all of it far out.
         """
-        weights, means, scales = self.arrays
+        (weights, means, _), scales = self.arrays, self.scales
         ends = means + self.scores * scales
         lower, upper = ends.min(axis=0), ends.max(axis=0)
         start = upper
@@ -168,29 +171,25 @@ class _LowerTail:
         self, places: FloatArray, active: NDArray[np.intp]
     ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
         """Return u(y) − u, Halley's step and whether the root is found, for `find_roots`."""
-        weights, means, scales = self.arrays
+        weights, means, inverses = self.arrays
         tails, target, narrowest = self.tails, self.scores, self.narrowest
         shape = len(weights), len(active)
-        residuals, kernel, spare, *chosen = (
-            part[: shape[0] * shape[1]].reshape(shape) for part in self.scratch
-        )
+        residuals, kernel, terms, *spare = self.scratch[:, : math.prod(shape)].reshape(9, *shape)
         if len(active) < len(tails):
-            weights, means, scales = (
+            weights, means, inverses = (
                 array.take(active, axis=1, out=out, mode="clip")
-                for array, out in zip(self.arrays, chosen, strict=True)
+                for array, out in zip(self.arrays, spare[3:], strict=True)
             )
             tails, target, narrowest = tails[active], target[active], narrowest[active]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             np.subtract(places, means, out=residuals)
-            residuals /= scales
-            tail = np.einsum("kc,kc->c", weights, ndtr(residuals, out=kernel))
-            np.square(residuals, out=kernel)
-            kernel *= -0.5
-            np.exp(kernel, out=kernel)
+            residuals *= inverses
+            normal_cdf(residuals, kernel, terms, spare[:3])
+            tail = np.einsum("kc,kc->c", weights, terms)
             kernel *= weights
-            kernel /= scales
+            kernel *= inverses
             first = kernel.sum(axis=0) / ROOT_TWO_PI
-            residuals /= scales
+            residuals *= inverses
             second = np.einsum("kc,kc->c", kernel, residuals) / -ROOT_TWO_PI
             score = ndtri(np.minimum(tail, 1.0))
             # u' = T' / φ(u) and u'' / u' = T'' / T' + u u', from Φ(u) = T.
@@ -206,10 +205,8 @@ class _LowerTail:
             good = error <= tolerance
             step[good] = 0.0
             # No third derivative is larger, so Taylor's remainder tells what the step leaves over.
-            np.square(residuals, out=residuals)
-            np.reciprocal(scales, out=spare)
-            residuals += np.square(spare, out=spare)
-            third = np.einsum("kc,kc->c", kernel, residuals)
+            third = np.einsum("kc,kc,kc->c", kernel, residuals, residuals)
+            third += np.einsum("kc,kc,kc->c", kernel, inverses, inverses)
             left = np.abs(step) ** 3 * third + error * np.square(bend - 1.0)
             good |= (left <= 0.5 * tolerance) & (np.abs(step) <= 0.1 * narrowest)
         return value, step, good

@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 
 from tfp_mdn.mixture._critical import CriticalPoints, critical_points, log_density_and_score
 from tfp_mdn.mixture._roots import find_roots
-from tfp_mdn.mixture.density import HALF_LOG_TWO_PI, line_components, row_blocks
+from tfp_mdn.mixture.density import HALF_LOG_TWO_PI, resolved_components, row_blocks
 from tfp_mdn.mixture.modes import CELLS_PER_COMPONENT
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def highest_density_region(
     result: list[FloatArray] = []
     for rows in row_blocks(num_rows, CELLS_PER_COMPONENT * num_components**2):
         block = weights[rows], means[rows], variances[rows]
-        levels = _LevelSets(critical_points(*block), *line_components(*block))
+        levels = _LevelSets(critical_points(*block), *resolved_components(*block))
         start = np.full(len(block[0]), -float(ndtri(0.5 * outside)))
         search = _OutsideMass(outside, levels)
         upper = 2.0 * start

@@ -22,7 +22,7 @@ from tfp_mdn._validation import (
     as_real,
     as_whole_number,
 )
-from tfp_mdn.mixture import _scores, density, quantiles
+from tfp_mdn.mixture import _scores, density
 from tfp_mdn.mixture._arguments import as_levels, as_targets
 from tfp_mdn.mixture._arrays import MixtureArrays
 
@@ -68,9 +68,7 @@ def log_score(parameters: MixtureParameters, y: ArrayLike) -> FloatArray:
     """
     mixture = _as_mixture(parameters)
     targets = as_targets("y", y, mixture.num_inputs, mixture.event_size)
-    return -density.log_prob(
-        targets, mixture.weights, mixture.means, mixture.variances, mixture.covariances
-    )
+    return -density.log_prob(targets, *mixture._arrays())
 
 
 def crps(parameters: MixtureParameters, y: ArrayLike) -> FloatArray:
@@ -147,19 +145,9 @@ def energy_score(
         True
     """
     mixture = _as_mixture(parameters)
-    targets = as_targets("y", y, mixture.num_inputs, mixture.event_size)
-    if targets.ndim == 3:
-        msg = f"y must hold one target a row, got a grid of shape {np.shape(y)}."
-        raise ValueError(msg)
-    return _scores.energy_score(
-        targets,
-        as_whole_number("size", size, minimum=2),
-        mixture.weights,
-        mixture.means,
-        mixture.variances,
-        mixture.covariances,
-        as_generator("rng", rng),
-    )
+    targets = as_targets("y", y, mixture.num_inputs, mixture.event_size, allow_grid=False)
+    pairs = as_whole_number("size", size, minimum=2)
+    return _scores.energy_score(targets, pairs, *mixture._arrays(), as_generator("rng", rng))
 
 
 def interval_score(
@@ -193,17 +181,9 @@ def interval_score(
                [45.521]])
     """
     mixture = _as_line("interval_score", parameters)
-    targets = as_targets("y", y, mixture.num_inputs, 1)[..., 0]
+    targets = as_targets("y", y, mixture.num_inputs, 1)
     alpha = 1.0 - as_real("coverage", coverage, above=0.0, below=1.0)
-    lower, upper = quantiles.quantile(
-        np.full(2, 0.5 * alpha),
-        np.array([False, True]),
-        mixture.weights,
-        mixture.means,
-        mixture.variances,
-    )
-    outside = np.maximum(lower - targets, 0.0) + np.maximum(targets - upper, 0.0)
-    return (upper - lower) + (2.0 / alpha) * outside
+    return _scores.interval_score(targets, alpha, mixture.weights, mixture.means, mixture.variances)
 
 
 def quantile_loss(parameters: MixtureParameters, y: ArrayLike, q: ArrayLike) -> FloatArray:
@@ -240,21 +220,14 @@ def quantile_loss(parameters: MixtureParameters, y: ArrayLike, q: ArrayLike) -> 
                [0.647]])
     """
     mixture = _as_line("quantile_loss", parameters)
-    targets = as_targets("y", y, mixture.num_inputs, 1)[..., 0]
+    targets = as_targets("y", y, mixture.num_inputs, 1)
     levels = as_levels("q", q)
     if ((levels == 0.0) | (levels == 1.0)).any():
         msg = "q must hold levels strictly between 0 and 1, got 0 or 1, whose quantile is infinite."
         raise ValueError(msg)
-    flat = np.atleast_1d(levels)
-    upper = flat > 0.5
-    places = quantiles.quantile(
-        np.where(upper, 1.0 - flat, flat), upper, mixture.weights, mixture.means, mixture.variances
+    result = _scores.quantile_loss(
+        targets, np.atleast_1d(levels), mixture.weights, mixture.means, mixture.variances
     )
-    shape = (-1, *(1,) * targets.ndim)
-    if targets.ndim == 2:
-        places = places[:, np.newaxis, :]
-    gaps = targets - places
-    result: FloatArray = gaps * (flat.reshape(shape) - (gaps < 0.0))
     return result[0] if levels.ndim == 0 else result
 
 

@@ -85,10 +85,7 @@ class ConditioningMethods(MixtureArrays):
         if len(known) == self.event_size:
             msg = f"dims must leave at least one of {self.event_size} dimensions, got {dims}."
             raise ValueError(msg)
-        targets = as_targets("values", values, self.num_inputs, len(known))
-        if targets.ndim == 3:
-            msg = f"values must be one row for each input, got a grid {np.shape(values)}."
-            raise ValueError(msg)
+        targets = as_targets("values", values, self.num_inputs, len(known), allow_grid=False)
         arrays = conditioning.condition(known, targets, *self._arrays())
         lost = np.isnan(arrays[0]).any(axis=1)
         if lost.any():

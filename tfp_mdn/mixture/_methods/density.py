@@ -21,7 +21,7 @@ class DensityMethods(MixtureArrays):
     """What can be asked of a mixture at given targets."""
 
     def log_prob(self, y: ArrayLike) -> FloatArray:
-        """Return log p(y), (N,) or (M, N) for a grid, in nats.
+        """Return log p(y) = log Σₖ wₖ N(y | μₖ, Σₖ), (N,) or (M, N) for a grid, in nats.
 
         Args:
             y: Finite targets, one a row or a grid; see the class for the shapes.
@@ -49,12 +49,19 @@ class DensityMethods(MixtureArrays):
         Raises:
             TypeError: If `y` does not hold real numbers.
             ValueError: If `y` is not finite, or its shape does not fit or is ambiguous.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[-1.0, 1.0]], [[0.25, 0.25]])
+            >>> p.prob(1.0).round(4)
+            array([0.3991])
         """
         return np.exp(self.log_prob(y))
 
     def responsibilities(self, y: ArrayLike) -> FloatArray:
-        """Return p(component k | y), (N, K) or (M, N, K) for a grid; rows sum to 1.
+        """Return p(component k | y) = wₖ N(y | μₖ, Σₖ) / p(y), (N, K) or (M, N, K) for a grid.
 
+        They are probabilities without a unit, and rows sum to 1.
         A row is NaN where p(y) is 0 even in log space, that is, where y lies beyond 1e154 standard
         deviations from every component.
 
@@ -64,11 +71,17 @@ class DensityMethods(MixtureArrays):
         Raises:
             TypeError: If `y` does not hold real numbers.
             ValueError: If `y` is not finite, or its shape does not fit or is ambiguous.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[-1.0, 1.0]], [[0.25, 0.25]])
+            >>> p.responsibilities(0.25).round(4)
+            array([[0.1192, 0.8808]])
         """
         return density.responsibilities(self._targets(y), *self._arrays())
 
     def cdf(self, y: ArrayLike) -> FloatArray:
-        """Return P(Y ≤ y), (N,) or (M, N) for a grid, for targets of one dimension.
+        """Return P(Y ≤ y) = Σₖ wₖ Φ((y − μₖ) / σₖ), (N,) or (M, N) for a grid, for D = 1.
 
         Args:
             y: Targets, one a row or a grid; -inf and inf are allowed.
@@ -76,6 +89,12 @@ class DensityMethods(MixtureArrays):
         Raises:
             TypeError: If `y` does not hold real numbers.
             ValueError: If D is not 1, `y` is NaN, or its shape does not fit or is ambiguous.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[-1.0, 1.0]], [[0.25, 0.25]])
+            >>> p.cdf([[[-np.inf]], [[0.0]], [[1.0]]])[:, 0].round(4)
+            array([0.  , 0.5 , 0.75])
         """
         self._require_single_dimension("cdf")
         targets = as_targets("y", y, self.num_inputs, 1, allow_infinite=True)
@@ -133,6 +152,12 @@ class DensityMethods(MixtureArrays):
         Raises:
             TypeError: If `y` does not hold real numbers.
             ValueError: If D is not 1, `y` is NaN, or its shape does not fit or is ambiguous.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[1.0]], [[0.0]], [[1.0]])
+            >>> p.log_survival_function(40.0).round(4)
+            array([-804.6084])
         """
         self._require_single_dimension("log_survival_function")
         targets = as_targets("y", y, self.num_inputs, 1, allow_infinite=True)
@@ -153,6 +178,12 @@ class DensityMethods(MixtureArrays):
         Raises:
             TypeError: If `y` does not hold real numbers.
             ValueError: If D is not 1, `y` is NaN, or its shape does not fit or is ambiguous.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[-1.0, 1.0]], [[0.25, 0.25]])
+            >>> p.pit([1.0]).round(4)
+            array([0.75])
         """
         self._require_single_dimension("pit")
         return self.cdf(y)

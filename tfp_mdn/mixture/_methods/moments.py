@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from tfp_mdn._validation import FloatArray
 from tfp_mdn.mixture import moments
 from tfp_mdn.mixture._arrays import MixtureArrays
@@ -15,26 +13,61 @@ class MomentMethods(MixtureArrays):
     """Mean, spread and shape of a mixture."""
 
     def mean(self) -> FloatArray:
-        """Return E[Y] = Σₖ wₖ μₖ, (N, D), in the target's units."""
+        """Return E[Y] = Σₖ wₖ μₖ, (N, D), in the target's units.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[-2.0, 2.0]], [[1.0, 9.0]])
+            >>> p.mean()
+            array([[0.]])
+        """
         return moments.mean(self.weights, self.means)
 
     def variance(self) -> FloatArray:
-        """Return Var(Y), (N, D), in the target's units squared: noise plus spread of the means."""
+        """Return Var(Y) = Σₖ wₖ (σₖ² + (μₖ − E[Y])²), (N, D), in the target's units squared.
+
+        It is noise plus spread of the means, by the law of total variance.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[-2.0, 2.0]], [[1.0, 9.0]])
+            >>> p.variance()
+            array([[9.]])
+        """
         return moments.variance(self.weights, self.means, self.variances)
 
     def stddev(self) -> FloatArray:
-        """Return the standard deviation √Var(Y), (N, D), in the target's units."""
-        return np.sqrt(self.variance())
+        """Return the standard deviation √Var(Y), (N, D), in the target's units.
+
+        It is right where the variance itself would overflow or vanish.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[-2.0, 2.0]], [[1.0, 9.0]])
+            >>> p.stddev()
+            array([[3.]])
+        """
+        return moments.stddev(self.weights, self.means, self.variances)
 
     def covariance(self) -> FloatArray:
-        """Return Cov(Y), (N, D, D), in the target's units squared."""
+        """Return Cov(Y) = Σₖ wₖ (Σₖ + (μₖ − E[Y]) (μₖ − E[Y])ᵀ), (N, D, D).
+
+        The unit of an entry is the product of those of its two dimensions.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[[0, 0], [2, 4]]], [[[1, 2], [3, 4]]])
+            >>> p.covariance()
+            array([[[3., 2.],
+                    [2., 7.]]])
+        """
         return moments.covariance(self.weights, self.means, self.variances, self.covariances)
 
     def variance_within(self) -> FloatArray:
         """Return E[Var(Y | k)] = Σₖ wₖ σₖ², (N, D): the part of the variance inside components.
 
-        It is the noise that no knowledge of the component would take away; with
-        `variance_between` it adds up to `variance`.
+        It is the noise that no knowledge of the component would take away, in the target's units
+        squared; with `variance_between` it adds up to `variance`.
 
         Example:
             >>> from tfp_mdn.mixture import MixtureParameters
@@ -45,15 +78,44 @@ class MomentMethods(MixtureArrays):
         return moments.variance_within(self.weights, self.variances)
 
     def variance_between(self) -> FloatArray:
-        """Return Var(E[Y | k]) = Σₖ wₖ (μₖ − E[Y])², (N, D): the part between components."""
+        """Return Var(E[Y | k]) = Σₖ wₖ (μₖ − E[Y])², (N, D): the part between components.
+
+        It is in the target's units squared.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[-2.0, 2.0]], [[1.0, 9.0]])
+            >>> p.variance_between()
+            array([[4.]])
+        """
         return moments.variance_between(self.weights, self.means)
 
     def covariance_within(self) -> FloatArray:
-        """Return E[Cov(Y | k)] = Σₖ wₖ Σₖ, (N, D, D): the part inside components."""
+        """Return E[Cov(Y | k)] = Σₖ wₖ Σₖ, (N, D, D): the part of the covariance inside components.
+
+        With `covariance_between` it adds up to `covariance`, in the same units.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[[0, 0], [2, 4]]], [[[1, 2], [3, 4]]])
+            >>> p.covariance_within()
+            array([[[2., 0.],
+                    [0., 3.]]])
+        """
         return moments.covariance_within(self.weights, self.variances, self.covariances)
 
     def covariance_between(self) -> FloatArray:
-        """Return Cov(E[Y | k]), (N, D, D): the part between the component means."""
+        """Return Cov(E[Y | k]) = Σₖ wₖ (μₖ − E[Y]) (μₖ − E[Y])ᵀ, (N, D, D): the part between them.
+
+        With `covariance_within` it adds up to `covariance`, in the same units.
+
+        Example:
+            >>> from tfp_mdn.mixture import MixtureParameters
+            >>> p = MixtureParameters([[0.5, 0.5]], [[[0, 0], [2, 4]]], [[[1, 2], [3, 4]]])
+            >>> p.covariance_between()
+            array([[[1., 2.],
+                    [2., 4.]]])
+        """
         return moments.covariance_between(self.weights, self.means)
 
     def skewness(self) -> FloatArray:
