@@ -12,19 +12,33 @@ from typing import TYPE_CHECKING, Any
 from tfp_mdn._version import __version__
 
 if TYPE_CHECKING:
-    from tfp_mdn import callbacks, datasets, initializers, layers, losses, mixture, plotting
+    from tfp_mdn import (
+        calibration,
+        callbacks,
+        datasets,
+        initializers,
+        layers,
+        losses,
+        mixture,
+        plotting,
+        scorers,
+    )
+    from tfp_mdn.calibration import calibration_report
     from tfp_mdn.estimator import MDNRegressor
     from tfp_mdn.extraction import extract_parameters, to_distribution
     from tfp_mdn.losses import negative_log_likelihood
     from tfp_mdn.mixture import MixtureParameters
     from tfp_mdn.models import build_mdn
     from tfp_mdn.persistence import load, save
+    from tfp_mdn.scorers import neg_crps_scorer, neg_log_likelihood_scorer
 
 __all__ = [
     "MDNRegressor",
     "MixtureParameters",
     "__version__",
     "build_mdn",
+    "calibration",
+    "calibration_report",
     "callbacks",
     "datasets",
     "extract_parameters",
@@ -33,9 +47,12 @@ __all__ = [
     "load",
     "losses",
     "mixture",
+    "neg_crps_scorer",
+    "neg_log_likelihood_scorer",
     "negative_log_likelihood",
     "plotting",
     "save",
+    "scorers",
     "to_distribution",
 ]
 
@@ -43,13 +60,26 @@ _HOMES = {
     "MDNRegressor": "estimator",
     "MixtureParameters": "mixture",
     "build_mdn": "models",
+    "calibration_report": "calibration",
     "extract_parameters": "extraction",
     "load": "persistence",
+    "neg_crps_scorer": "scorers",
+    "neg_log_likelihood_scorer": "scorers",
     "negative_log_likelihood": "losses",
     "save": "persistence",
     "to_distribution": "extraction",
 }
-_MODULES = {"callbacks", "datasets", "initializers", "layers", "losses", "mixture", "plotting"}
+_MODULES = {
+    "calibration",
+    "callbacks",
+    "datasets",
+    "initializers",
+    "layers",
+    "losses",
+    "mixture",
+    "plotting",
+    "scorers",
+}
 
 
 def __getattr__(name: str) -> Any:
