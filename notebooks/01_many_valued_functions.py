@@ -233,8 +233,9 @@ axes[0].figure.savefig("many_values.png", dpi=100)
 plt.show()
 
 # %% [markdown]
-# `MDNRegressor` wraps these steps in the interface of scikit-learn. It also adds noise to the
-# training rows that fades away during training, which helps when there are few of them.
+# `MDNRegressor` wraps these steps in the interface of scikit-learn. It trains five networks at
+# once, each judged on rows of its own, and merges them into one mixture; the noise that it adds to
+# the training rows, and how fine a network may see its inputs, follow from how the data scatter.
 #
 # ## Scores
 #

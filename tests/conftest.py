@@ -52,7 +52,10 @@ def quick_fit(rows: tuple[np.ndarray, np.ndarray]) -> Callable[..., Any]:
     """Return a function that fits a small estimator in 40 steps."""
     from tfp_mdn.estimator import MDNRegressor
 
-    small = {"num_components": 3, "hidden_units": (8,), "num_steps": 40, "random_state": 0}
+    small = {
+        **{"ensemble_size": 2, "num_components": 3, "hidden_units": (8,)},
+        **{"num_steps": 40, "random_state": 0},
+    }
 
     def fit(x: Any = None, y: Any = None, sample_weight: Any = None, **options: Any) -> Any:
         x, y = rows[0] if x is None else x, rows[1] if y is None else y

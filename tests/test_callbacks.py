@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from tfp_mdn.callbacks import KeepBestAverage, ProgressBar
+from tfp_mdn.callbacks import KeepBestAverage, LossPrinter, ProgressBar
 
 X, Y = np.ones((4, 1), np.float32), np.zeros((4, 1), np.float32)
 
@@ -96,3 +96,34 @@ def test_the_bar_names_the_extra_it_needs(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "rich", None)
     with pytest.raises(ImportError, match=r'needs the package rich: pip install "tfp-mdn\[cli\]"'):
         linear().fit(X, Y, callbacks=[ProgressBar()], verbose=0)
+
+
+def shown(printer: LossPrinter, checks: int, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what is printed in a training of ten checks that ends after so many."""
+    printer.set_params({"epochs": 10})
+    printer.on_train_begin()
+    for check in range(checks):
+        printer.on_epoch_end(check, {"loss": 1.25, "val_loss": -0.5})
+    printer.on_train_end()
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("checks", [1, 4, 10])
+def test_a_bar_of_losses_ends_its_line(checks: int, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = shown(LossPrinter(1), checks, capsys)
+    assert f"{checks}/10" in printed
+    assert "loss: 1.2500 - val_loss: -0.5000" in printed
+    assert printed.endswith("\n")
+
+
+def test_a_bar_shows_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "ETA" in shown(LossPrinter(1), 1, capsys)
+
+
+def test_no_check_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(LossPrinter(1), 0, capsys) == shown(LossPrinter(2), 0, capsys) == ""
+
+
+def test_lines_of_losses(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(LossPrinter(2), 2, capsys).splitlines()
+    assert lines == [f"check {check}/10 - loss 1.2500 - val_loss -0.5000" for check in (1, 2)]

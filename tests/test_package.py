@@ -20,19 +20,20 @@ NUMPY_SIDE = [
     {"_version", "_validation"},
     {"mixture", "tables"},
     {"datasets"},
-    {"calibration"},
+    {"calibration", "scorers"},
     {"plotting"},
 ]
 TENSORFLOW_SIDE = [
     {"_keras", "_distribution"},
-    {"layers", "losses", "preprocessing"},
-    {"initializers"},
-    {"models", "callbacks"},
-    {"training", "recipe"},
+    {"layers", "losses", "preprocessing", "members"},
+    {"initializers", "_member_steps", "_neighbours"},
+    {"models", "callbacks", "recipe", "_defaults"},
+    {"assembly", "member_training"},
 ]
 ABOVE_BOTH = [
     {"extraction"},
-    {"persistence"},
+    {"persistence", "_estimator_data"},
+    {"_estimator_files"},
     {"estimator"},
     {"_startup", "export", "scale", "report"},
     {"cli"},
@@ -118,9 +119,13 @@ def test_imports_run_one_way() -> None:
     [
         ("mixture.density", "mixture._checks", True),
         ("plotting.density", "mixture", True),
+        ("calibration.report", "calibration.pit", True),
+        ("scorers", "mixture", True),
         ("extraction", "_keras", True),
-        ("recipe", "callbacks", True),
+        ("member_training", "callbacks", True),
         ("mixture", "plotting", False),
+        ("mixture", "calibration", False),
+        ("scorers", "estimator", False),
         ("mixture", "layers", False),
         ("layers", "mixture", False),
         ("losses", "layers", False),
@@ -213,6 +218,7 @@ def test_importing_is_lazy(run_python: Callable[..., str]) -> None:
         heavy = {"tensorflow", "tf_keras", "keras", "tensorflow_probability"}
         bare = sorted(({"numpy", "scipy", "sklearn", "matplotlib"} | heavy) & set(sys.modules))
         tfp_mdn.MixtureParameters, tfp_mdn.datasets, tfp_mdn.plotting
+        tfp_mdn.calibration_report, tfp_mdn.neg_crps_scorer
         print(json.dumps([bare, sorted(heavy & set(sys.modules))]))
         """
     )

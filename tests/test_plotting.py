@@ -717,3 +717,13 @@ def test_bad_input_is_refused_before_a_figure_is_made(
     with pytest.raises(error, match=message):
         function(**arguments)
     assert plt.get_fignums() == []
+
+
+def test_many_light_components_are_drawn() -> None:
+    rng = np.random.default_rng(0)
+    many = MixtureParameters(
+        np.full((6, 150), 1 / 150), rng.normal(size=(6, 150, 1)), np.ones((6, 150, 1))
+    )
+    inputs = np.arange(6.0)
+    for draw in (plotting.plot_density, plotting.plot_parameters):
+        assert draw(inputs, many) is not None

@@ -20,6 +20,7 @@ __all__ = [
     "as_real_array",
     "as_rows",
     "as_whole_number",
+    "as_whole_numbers",
     "check_finite",
 ]
 
@@ -138,6 +139,19 @@ def as_whole_number(name: str, value: object, *, minimum: int = 1) -> int:
         msg = f"{name} must be at least {minimum}, got {value}."
         raise ValueError(msg)
     return int(value)
+
+
+def as_whole_numbers(name: str, value: Any) -> list[int]:
+    """Return a list or tuple of whole numbers of at least 1 as a list of `int`.
+
+    Raises:
+        TypeError: If it is no list or tuple, or an element is not an integer.
+        ValueError: If an element is less than 1.
+    """
+    if not isinstance(value, list | tuple):
+        msg = f"{name} must be a sequence such as (64, 64), got {value!r}."
+        raise TypeError(msg)
+    return [as_whole_number(name, number) for number in value]
 
 
 def as_real(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-__all__ = ["KeepBestAverage", "ProgressBar"]
+__all__ = ["KeepBestAverage", "LossPrinter", "ProgressBar"]
 
 
 class KeepBestAverage(tf_keras.callbacks.Callback):
@@ -41,6 +41,40 @@ class KeepBestAverage(tf_keras.callbacks.Callback):
         """Leave the model with the best averages."""
         if self._best_weights is not None:
             self.model.set_weights(self._best_weights)
+
+
+class LossPrinter(tf_keras.callbacks.Callback):
+    """Prints the losses of each epoch, as a bar with the time left or as a line.
+
+    Args:
+        verbose: 1 for a bar, anything else for a line at each epoch.
+    """
+
+    def __init__(self, verbose: int = 1) -> None:
+        super().__init__()
+        self._as_bar = verbose == 1
+        self._bar: Any = None
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Open the bar."""
+        self._num_done = 0
+        self._bar = tf_keras.utils.Progbar(
+            self.params["epochs"], stateful_metrics=["loss", "val_loss"], unit_name="check"
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Advance the bar, or print the line."""
+        logs, self._num_done = logs or {}, epoch + 1
+        if self._as_bar:
+            self._bar.update(epoch + 1, list(logs.items()))
+        else:
+            losses = " - ".join(f"{name} {value:.4f}" for name, value in logs.items())
+            print(f"check {epoch + 1}/{self.params['epochs']} - {losses}")
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """End the line of a bar that was not filled."""
+        if self._as_bar and 0 < self._num_done < self.params["epochs"]:
+            self._bar.update(self._num_done, finalize=True)
 
 
 class ProgressBar(tf_keras.callbacks.Callback):

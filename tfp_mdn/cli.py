@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _GRID_ROWS = 200  # of the pictures, and of the parameter table of the demonstration
-_DEMO_COMPONENTS = 5  # enough for two kinds of eruption, and few enough to tell apart in a picture
+_DEMO_COMPONENTS = 5  # enough for two kinds of eruption
 _FULL_PATH = click.Path(path_type=Path)
 
 model_argument = click.argument("model", type=_FULL_PATH)
@@ -70,7 +70,20 @@ def commands() -> None:
     "--feature", "features", multiple=True, help="Input column; repeatable; default: all."
 )
 @click.option("-o", "--output", type=_FULL_PATH, required=True, help="Model directory.")
-@click.option("--components", type=click.IntRange(1), default=10, show_default=True)
+@click.option(
+    "--components",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Mixture components of each network.",
+)
+@click.option(
+    "--members",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Networks whose mixtures become one.",
+)
 @click.option("--steps", type=click.IntRange(1), help="Training steps; chosen from the rows.")
 @seed_option
 def fit(
@@ -79,6 +92,7 @@ def fit(
     features: tuple[str, ...],
     output: Path,
     components: int,
+    members: int,
     steps: int | None,
     seed: int,
 ) -> None:
@@ -92,9 +106,10 @@ def fit(
         raise click.UsageError(f"{data}: {message}.")
     inputs = numeric_columns(table, names, str(data))
     outputs = numeric_columns(table, targets, str(data))
-    model = _fit(inputs, outputs, output, components, steps, seed)
+    settings = {"num_components": components, "ensemble_size": members, "num_steps": steps}
+    model = _fit(inputs, outputs, output, random_state=seed, **settings)
     click.echo(
-        f"{len(table)} rows, {len(names)} feature(s), {components} components\n"
+        f"{len(table)} rows, {len(names)} feature(s), {members} x {components} components\n"
         f"{_held_out_score(model)}\n"
         f"model written to {output}"
     )
@@ -164,7 +179,9 @@ def demo(output: Path, seed: int) -> None:
         table = read_table(path)
     inputs = numeric_columns(table, ["waiting"], "Old Faithful")
     outputs = numeric_columns(table, ["eruptions"], "Old Faithful")
-    model = _fit(inputs, outputs, output / "model", _DEMO_COMPONENTS, None, seed)
+    # A single network, whose components can be told apart in a picture.
+    settings = {"num_components": _DEMO_COMPONENTS, "ensemble_size": 1}
+    model = _fit(inputs, outputs, output / "model", random_state=seed, **settings)
     low, high = inputs["waiting"].min(), inputs["waiting"].max()
     grid = grid_table([f"waiting={low}:{high}:{_GRID_ROWS}"], ["waiting"])
     write_table(_parameter_table(grid, model.predict_parameters(grid)), output / "parameters.csv")
@@ -180,14 +197,7 @@ def demo(output: Path, seed: int) -> None:
         click.echo(f"picture:    {picture}")
 
 
-def _fit(
-    inputs: pd.DataFrame,
-    outputs: pd.DataFrame,
-    place: Path,
-    components: int,
-    steps: int | None,
-    seed: int,
-) -> MDNRegressor:
+def _fit(inputs: pd.DataFrame, outputs: pd.DataFrame, place: Path, **settings: Any) -> MDNRegressor:
     """Train and save a model, once it is known that it can be saved."""
     import_quietly()
     from tfp_mdn.callbacks import ProgressBar
@@ -195,7 +205,7 @@ def _fit(
     from tfp_mdn.persistence import check_place
 
     check_place(place)
-    model = MDNRegressor(components, num_steps=steps, random_state=seed)
+    model = MDNRegressor(**settings)
     bar = ProgressBar()
     try:
         model.fit(inputs, outputs, callbacks=[bar])

@@ -10,7 +10,7 @@ import tf_keras
 from tfp_mdn._validation import FloatArray, as_rows
 from tfp_mdn.layers import MixtureNormal
 
-__all__ = ["start_from_targets"]
+__all__ = ["spread_start", "start_from_targets"]
 
 # A random start gives every row its own components before anything is learned; a tenth of the
 # usual kernel lets the biases, and so the data, decide where they begin.
@@ -62,14 +62,28 @@ def start_from_targets(model: tf_keras.Model, y: Any) -> tf_keras.Model:
         raise ValueError(msg)
     (size,) = head.event_shape or (1,)
     standardised = (as_rows("y", y, num_columns=size) - head.loc) / head.scale
-    means, scales = _spread_components(standardised, head.num_components)
-    floored = np.maximum(scales, head.min_scale)
-    raw_scales = floored + np.log(-np.expm1(-floored))  # the inverse of softplus
-    components = np.concatenate([means, raw_scales], axis=1)
     kernel, _ = dense.get_weights()
-    bias = np.concatenate([np.zeros(head.num_components), components.ravel()])
+    bias = spread_start(standardised, head.num_components, head.min_scale)
     dense.set_weights([_KERNEL_FACTOR * kernel, bias])
     return model
+
+
+def spread_start(y: FloatArray, num_components: int, min_scale: float) -> FloatArray:
+    """Return parameters of a mixture layer whose components are spread over targets.
+
+    Args:
+        y: Targets in standard units, (N, D).
+        num_components: Number of components K.
+        min_scale: Floor of the standard deviations.
+
+    Returns:
+        Parameters in the order of `layers.MixtureNormal`, (K (1 + 2 D),).
+    """
+    means, scales = _spread_components(y, num_components)
+    floored = np.maximum(scales, min_scale)
+    raw_scales = floored + np.log(-np.expm1(-floored))  # the inverse of softplus
+    components = np.concatenate([means, raw_scales], axis=1)
+    return np.concatenate([np.zeros(num_components), components.ravel()])
 
 
 def _spread_components(y: FloatArray, num_components: int) -> tuple[FloatArray, FloatArray]:

@@ -17,7 +17,13 @@ from tfp_mdn._keras import (
     reject_keras3,
     reject_keras3_in_model,
 )
-from tfp_mdn._validation import as_finite_array, as_real_array, as_whole_number, check_finite
+from tfp_mdn._validation import (
+    as_finite_array,
+    as_real_array,
+    as_whole_number,
+    as_whole_numbers,
+    check_finite,
+)
 from tfp_mdn.layers import DEFAULT_MIN_SCALE, MixtureNormal
 
 __all__ = ["build_mdn"]
@@ -100,7 +106,8 @@ def build_mdn(
     parameters = dense(int(head.params_size(num_components, event_shape)), name="parameters")
     if backbone is None:
         layers: list[tf_keras.layers.Layer] = [
-            dense(units, activation=activation) for units in _as_units(hidden_units)
+            dense(units, activation=activation)
+            for units in as_whole_numbers("hidden_units", hidden_units)
         ]
     else:
         _check_backbone(backbone, input_size)
@@ -162,13 +169,6 @@ class MixtureSequential(_ChecksItsData, tf_keras.Sequential):
 @tf_keras.saving.register_keras_serializable(package="tfp_mdn")
 class MixtureModel(_ChecksItsData, tf_keras.Model):
     """A graph of layers that ends in a mixture layer; see `build_mdn`."""
-
-
-def _as_units(hidden_units: Sequence[int]) -> list[int]:
-    if not isinstance(hidden_units, list | tuple):
-        msg = f"hidden_units must be a sequence such as (64, 64), got {hidden_units!r}."
-        raise TypeError(msg)
-    return [as_whole_number("hidden_units", units) for units in hidden_units]
 
 
 def _check_backbone(backbone: Any, input_size: int | None) -> None:

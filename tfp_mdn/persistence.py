@@ -19,12 +19,20 @@ import tf_keras
 
 import tfp_mdn.layers
 import tfp_mdn.losses
+import tfp_mdn.members
 import tfp_mdn.models
-import tfp_mdn.preprocessing  # noqa: F401  these four register the classes that a file may name
+import tfp_mdn.preprocessing  # noqa: F401  these five register the classes that a file may name
 from tfp_mdn._keras import reject_keras3_in_model
 from tfp_mdn._version import __version__
 
-__all__ = ["SCHEMA_VERSION", "check_place", "load", "save"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "check_place",
+    "load",
+    "model_from_bytes",
+    "model_to_bytes",
+    "save",
+]
 
 # The layout of the directory. A reader refuses a higher number than its own.
 SCHEMA_VERSION = 1
@@ -170,6 +178,26 @@ def load(path: str | os.PathLike[str]) -> Any:
     except (KeyError, TypeError, AttributeError) as error:
         msg = f"{directory} is damaged: its {_METADATA} does not describe a {kind} ({error!r})."
         raise ValueError(msg) from error
+
+
+def model_to_bytes(model: tf_keras.Model) -> bytes:
+    """Return a model in the format of `model.keras`, for `model_from_bytes`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / _MODEL
+        model.save(path, save_format="keras")
+        return path.read_bytes()
+
+
+def model_from_bytes(content: bytes) -> tf_keras.Model:
+    """Return the model that `model_to_bytes` was given; like `load`, without running code of it.
+
+    Raises:
+        ValueError: If the bytes are damaged or name something that may not be loaded.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / _MODEL
+        path.write_bytes(content)
+        return _load_model(path)
 
 
 def _may_be_replaced(target: Path) -> bool:

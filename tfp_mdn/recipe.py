@@ -1,174 +1,164 @@
-"""The default way to train: noise that fades, averaged weights, the best on held-out rows kept."""
+"""The default way to train: which rows, how many steps, what rates and how much noise."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras
 from numpy.typing import NDArray
 
-from tfp_mdn._validation import FloatArray, as_real, as_whole_number
-from tfp_mdn.callbacks import KeepBestAverage
-from tfp_mdn.losses import negative_log_likelihood
+from tfp_mdn._member_steps import Batches, Schedule
+from tfp_mdn._validation import as_real, as_whole_number
 
-__all__ = ["train_with_recipe"]
+__all__ = ["Plan", "Recipe", "Rows", "calls", "split"]
 
-# How often the average of the weights is tried on the held-out rows. More checks cost time, fewer
-# miss the best moment of a model that overfits early.
+Encoding = tuple[NDArray[Any], ...]
+Float32Array = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+# How often the averaged weights are tried on the held-out rows. More checks cost time, fewer miss
+# the best moment of a model that overfits early.
 _NUM_CHECKS = 40
 
 # Below this many rows nothing is held out: a few rows say less about the end of training than
 # they add to it.
 _MIN_ROWS_TO_SPLIT = 10
 
+# Held-out rows beyond these would measure the loss more finely than choosing needs.
+_MAX_HELD_OUT = 10_000
+
 _WARM_UP = 0.02  # share of the steps over which the learning rate rises to its peak
-_EMA_MOMENTUM = 0.995  # averages the weights over about 200 steps
-_CLIP_NORM = 10.0  # keeps one bad batch from throwing the weights far away
-_VALIDATION_BATCH = 4096  # rows; the held-out rows are only ever evaluated
+_EMA_MOMENTUM = 0.995  # averages the weights over about 200 steps, over fewer at the beginning
+_BETA_1, _BETA_2 = 0.9, 0.999  # Adam's, as in `_member_steps`
+
+_STEPS_A_CALL = 25  # more would make the gathered batches large
 
 
-def train_with_recipe(
-    network: tf_keras.Model,
-    x: FloatArray,
-    y: FloatArray,
-    weights: FloatArray,
-    *,
-    learning_rate: float,
-    batch_size: int,
-    num_steps: int | None,
-    noise: float,
-    validation_fraction: float,
-    rng: np.random.RandomState,
-    callbacks: Sequence[tf_keras.callbacks.Callback] = (),
-    verbose: int = 0,
-) -> dict[str, list[float]]:
-    """Train a network that ends in `layers.MixtureNormal`, and leave it with its best weights.
-
-    Adam with warm-up and cosine decay; fresh Gaussian noise on inputs and targets at every step,
-    of standard deviation noise (1 - t/T)^2 in standard units; the running average of the weights
-    is validated 40 times a run, and the best one is kept.
-
-    Args:
-        network: Network for standardised inputs.
-        x: Standardised inputs, (N, F).
-        y: Targets, (N, D), in units in which the mixture layer has `loc` 0.
-        weights: Weight of each row, (N,); rows of weight 0 are left out.
-        learning_rate: Peak learning rate.
-        batch_size: Rows per step.
-        num_steps: Number of steps; None takes 0.8 per row, at least 2000 and at most 8000.
-        noise: Standard deviation of the noise at the first step, in standard units.
-        validation_fraction: Share of the rows that is held out; of fewer than 10 rows, all serve
-            for both.
-        rng: Source of the split, the order of the rows and the noise.
-        callbacks: Callbacks of `tf_keras`; a check is an epoch to them.
-        verbose: As in `tf_keras.Model.fit`.
-
-    Returns:
-        `step`, `loss` and `val_loss` at every check, the losses in nats per row.
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the training; `MDNRegressor` says what each is for and why it has its default.
 
     Raises:
-        TypeError: If a number has the wrong type.
-        ValueError: If it is out of range.
-        FloatingPointError: If no finite loss was seen on the held-out rows.
+        TypeError: If one has the wrong type.
+        ValueError: If one is out of range.
     """
-    training, held_out = _split(weights, validation_fraction, rng)
-    if num_steps is None:
-        num_steps = int(np.clip(0.8 * len(training), 2000, 8000))
-    num_steps = as_whole_number("num_steps", num_steps)
-    batch_size = min(as_whole_number("batch_size", batch_size), len(training))
-    steps_per_check = -(-num_steps // _NUM_CHECKS)
-    num_checks = -(-num_steps // steps_per_check)
-    num_steps = num_checks * steps_per_check
-    network.compile(
-        _optimizer(as_real("learning_rate", learning_rate, above=0.0), num_steps),
-        negative_log_likelihood,
-        weighted_metrics=[],
-        steps_per_execution=steps_per_check,
-    )
-    relative = weights / weights[training].mean()
-    data = [part.astype(np.float32) for part in (x, y, relative)]
-    noise = as_real("noise", noise, minimum=0.0)
-    batches = _noisy_batches(
-        [tf.constant(part[training]) for part in data],
-        batch_size,
-        num_steps,
-        np.full(x.shape[1], noise, np.float32),
-        np.full(y.shape[1], noise * network.layers[-1].scale, np.float32),
-        int(rng.randint(2**31 - 1)),
-    )
-    best = KeepBestAverage()
-    history = network.fit(
-        batches,
-        steps_per_epoch=steps_per_check,
-        epochs=num_checks,
-        validation_data=tuple(part[held_out] for part in data),
-        validation_batch_size=_VALIDATION_BATCH,
-        callbacks=[best, *callbacks],
-        verbose=verbose,
-    ).history
-    if not np.isfinite(best.best_loss):
-        msg = (
-            "training diverged: no finite loss was seen on the held-out rows. "
-            "Try a smaller learning_rate or a larger min_scale."
+
+    learning_rate: float
+    batch_size: int
+    num_steps: int
+    weight_decay: float
+    noise: float
+    validation_fraction: float
+    patience: int | None
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        as_real("learning_rate", self.learning_rate, above=0.0)
+        as_whole_number("batch_size", self.batch_size)
+        as_real("weight_decay", self.weight_decay, minimum=0.0)
+        as_real("noise", self.noise, minimum=0.0)
+        as_real("validation_fraction", self.validation_fraction, above=0.0, below=1.0)
+        as_whole_number("num_steps", self.num_steps)
+        if self.patience is not None:
+            as_whole_number("patience", self.patience)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to learn from or to judge by, in standard units."""
+
+    x: Float32Array  # (N, F)
+    y: Float32Array  # (N, D)
+    weights: Float32Array  # (N,)
+
+
+def split(
+    count: int, num_members: int, fraction: float, rng: np.random.RandomState
+) -> tuple[list[Indices], list[Indices]]:
+    """Return the indices that each member trains on, and those held out from it.
+
+    The rows are shuffled once, and members hold out successive blocks of them, starting again when
+    the rows are used up. Of fewer than 10 rows, all serve for both.
+    """
+    order = rng.permutation(count)
+    if count < _MIN_ROWS_TO_SPLIT:
+        return [order] * num_members, [order] * num_members
+    size = min(max(1, round(fraction * count)), count - 1, _MAX_HELD_OUT)
+    turned = [np.roll(order, -size * member) for member in range(num_members)]
+    return [rows[size:] for rows in turned], [rows[:size] for rows in turned]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many steps there are, and how they are grouped."""
+
+    batch_size: int
+    steps_a_call: int
+    calls_a_check: int
+    num_checks: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, num_rows: int) -> Plan:
+        """Return the plan for members that train on so many rows each."""
+        steps_a_check = -(-recipe.num_steps // _NUM_CHECKS)
+        steps_a_call = min(steps_a_check, _STEPS_A_CALL)
+        calls_a_check = -(-steps_a_check // steps_a_call)
+        num_checks = -(-recipe.num_steps // (steps_a_call * calls_a_check))
+        return cls(min(recipe.batch_size, num_rows), steps_a_call, calls_a_check, num_checks)
+
+    @property
+    def steps_a_check(self) -> int:
+        """Steps between two looks at the held-out rows."""
+        return self.steps_a_call * self.calls_a_check
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of a whole run, a multiple of the steps of a call."""
+        return self.steps_a_check * self.num_checks
+
+
+def calls(
+    plan: Plan,
+    recipe: Recipe,
+    rows: Rows,
+    parts: list[Indices],
+    rng: np.random.RandomState,
+) -> Iterator[tuple[Batches, Schedule]]:
+    """Yield the batches and the schedule of one call after another."""
+    seed = rng.randint(2**31 - 1)
+    sources = [_shuffled(part, plan.batch_size, rng) for part in parts]
+    schedule = _schedule(plan.num_steps, recipe, seed)
+    for first in range(0, plan.num_steps, plan.steps_a_call):
+        picked = np.stack([[next(source) for source in sources] for _ in range(plan.steps_a_call)])
+        now = slice(first, first + plan.steps_a_call)
+        yield (
+            Batches(rows.x[picked], rows.y[picked], rows.weights[picked]),
+            Schedule(*(values[now] for values in schedule)),
         )
-        raise FloatingPointError(msg)
-    steps = [float(steps_per_check * (check + 1)) for check in range(len(history["loss"]))]
-    return {"step": steps, "loss": history["loss"], "val_loss": history["val_loss"]}
 
 
-def _split(
-    weights: FloatArray, fraction: float, rng: np.random.RandomState
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of the rows to train on and of those held out."""
-    fraction = as_real("validation_fraction", fraction, above=0.0, below=1.0)
-    rows = rng.permutation(np.flatnonzero(weights))
-    if len(rows) < _MIN_ROWS_TO_SPLIT:
-        return rows, rows
-    count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
-    return rows[count:], rows[:count]
+def _shuffled(rows: Indices, batch_size: int, rng: np.random.RandomState) -> Iterator[Indices]:
+    """Yield batches of rows, each row once in every pass, the last rows with the next pass."""
+    left = rows[:0]
+    while True:
+        left = np.concatenate([left, rng.permutation(rows)])
+        while len(left) >= batch_size:
+            yield left[:batch_size]
+            left = left[batch_size:]
 
 
-def _optimizer(peak: float, num_steps: int) -> tf_keras.optimizers.Optimizer:
+def _schedule(num_steps: int, recipe: Recipe, seed: int) -> Schedule:
+    step = np.arange(num_steps)
     warm_up = max(1, round(_WARM_UP * num_steps))
-    schedule = tf_keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, num_steps - warm_up), warmup_target=peak, warmup_steps=warm_up
+    falling = np.clip((step - warm_up) / max(1, num_steps - warm_up), 0.0, 1.0)
+    rate = np.minimum((step + 1) / warm_up, 1.0) * 0.5 * (1.0 + np.cos(np.pi * falling))
+    correction = np.sqrt(1.0 - _BETA_2 ** (step + 1)) / (1.0 - _BETA_1 ** (step + 1))
+    return Schedule(
+        rate=np.float32(recipe.learning_rate * rate * correction),
+        decay=np.float32(recipe.learning_rate * rate * recipe.weight_decay),
+        noise=np.float32(recipe.noise * (1.0 - step / num_steps) ** 2),
+        averaging=np.float32(np.minimum(_EMA_MOMENTUM, (1.0 + step) / (10.0 + step))),
+        seeds=np.stack([np.full(num_steps, seed), step], axis=1).astype(np.int32),
     )
-    return tf_keras.optimizers.Adam(
-        schedule, global_clipnorm=_CLIP_NORM, use_ema=True, ema_momentum=_EMA_MOMENTUM
-    )
-
-
-def _noisy_batches(
-    data: Sequence[tf.Tensor],
-    batch_size: int,
-    num_steps: int,
-    x_noise: NDArray[np.float32],
-    y_noise: NDArray[np.float32],
-    seed: int,
-) -> tf.data.Dataset:
-    """Return a data set of shuffled batches, each with fresh noise that fades over the steps."""
-    x, y, weights = data
-    sizes = [len(x_noise), len(y_noise)]
-
-    def batch(step: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        fading = (1.0 - tf.cast(step, tf.float32) / num_steps) ** 2
-        key = tf.stack([tf.constant(seed, tf.int64), step])
-        draws = fading * tf.random.stateless_normal([batch_size, sum(sizes)], key)
-        noise_x, noise_y = tf.split(draws, sizes, axis=1)
-        return (
-            tf.gather(x, rows) + x_noise * noise_x,
-            tf.gather(y, rows) + y_noise * noise_y,
-            tf.gather(weights, rows),
-        )
-
-    def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
-        # The shuffle of tf.data would mix TensorFlow's global seed into this one.
-        key = tf.stack([tf.constant(seed, tf.int64), -1 - epoch])  # a batch never has this key
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(x)), key)
-        return tf.data.Dataset.from_tensor_slices(order)
-
-    rows = tf.data.Dataset.counter().flat_map(shuffled)
-    steps = tf.data.Dataset.range(num_steps)
-    return tf.data.Dataset.zip(steps, rows.batch(batch_size, drop_remainder=True)).map(batch)

@@ -166,7 +166,8 @@ def plot_parameters(
     own = axes is None
     axes = new_axes(3, 1, size=_TALL) if axes is None else as_axes_array(axes, 3)
     stddevs, means = np.sqrt(mixture.variances[..., 0]), mixture.means[..., 0]
-    matters = mixture.weights >= _LEAST_WEIGHT
+    # Of K components, one at least weighs 1/K.
+    matters = mixture.weights >= min(_LEAST_WEIGHT, 0.5 / mixture.num_components)
     for ax, values in zip(axes, (mixture.weights, stddevs, means), strict=True):
         for k in range(mixture.num_components):
             color, dashes = component_style(k)

@@ -132,7 +132,9 @@ def _targets(mixture: MixtureParameters, points: Pair | None) -> FloatArray:
     """Return the default grid of targets (M,)."""
     spans = [mass_range(mixture)] + ([] if points is None else [points[1]])
     low, high = limits(*spans)
-    narrowest = float(np.sqrt(mixture.variances[mixture.weights >= _LEAST_WEIGHT].min()))
+    # Of K components, one at least weighs 1/K.
+    least = min(_LEAST_WEIGHT, 0.5 / mixture.num_components)
+    narrowest = float(np.sqrt(mixture.variances[mixture.weights >= least].min()))
     wanted = _ROWS_PER_STDDEV * (high - low) / narrowest
     return np.linspace(low, high, int(np.clip(wanted, _FEWEST_ROWS, _MOST_ROWS)))
 
