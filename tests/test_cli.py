@@ -48,12 +48,22 @@ def model(data: Path) -> Path:
     """Fit through the tool, on two features, in a process of its own."""
     path = data.parent / "model"
     done = tool(
-        *("fit", data, "--target", "eruptions", "-o", path, "--steps", "60", "--components", "3")
+        *(
+            "fit",
+            data,
+            "--target",
+            "eruptions",
+            "-o",
+            path,
+            "--steps",
+            "60",
+            *["--components", "3", "--members", "2"],
+        )
     )
     assert done.returncode == 0, done.stderr
     # Neither TensorFlow's greetings nor a progress bar where there is no terminal.
     assert done.stderr == ""
-    assert "272 rows, 2 feature(s), 3 components" in done.stdout
+    assert "272 rows, 2 feature(s), 2 network(s) of 3 components" in done.stdout
     return path
 
 
@@ -82,11 +92,11 @@ class TestModel:
         expected = MDNRegressor.load(model).predict_parameters(inputs)
         columns = ["row", "waiting", "half", "component", "weight", "mean_0", "variance_0"]
         assert table.columns.tolist() == columns
-        assert len(table) == 272 * 3
+        assert len(table) == 272 * 2 * 3
         np.testing.assert_allclose(table["weight"], expected.weights.ravel(), rtol=1e-12)
         np.testing.assert_allclose(table["mean_0"], expected.means.ravel(), rtol=1e-12)
         np.testing.assert_allclose(table["variance_0"], expected.variances.ravel(), rtol=1e-12)
-        np.testing.assert_array_equal(table["waiting"], inputs["waiting"].repeat(3))
+        np.testing.assert_array_equal(table["waiting"], inputs["waiting"].repeat(2 * 3))
 
     def test_params_of_a_grid_go_to_standard_output(
         self, model: Path, capsys: pytest.CaptureFixture[str]

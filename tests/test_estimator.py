@@ -557,13 +557,15 @@ def test_what_is_printed(quick_fit: Fit, verbose: int, capsys: pytest.CaptureFix
     assert len(printed.splitlines()) == 40 or verbose < 2
 
 
-def test_dates_are_refused_and_a_single_callback_is_taken(rows: Rows) -> None:
+def test_dates_and_masks_are_refused_and_a_single_callback_is_taken(rows: Rows) -> None:
     x, y = rows
     dates = pd.Series(pd.date_range("2020", periods=len(y)))
     with pytest.raises(TypeError, match="y holds dates or times"):
         MDNRegressor().fit(x, dates)
     with pytest.raises(TypeError, match="X holds dates or times"):
         MDNRegressor().fit(dates.to_frame(), y)
+    with pytest.raises(ValueError, match="y has masked values"):
+        MDNRegressor().fit(x, np.ma.masked_greater(y, np.median(y)))
     seen: list[int] = []
     callback = tf_keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: seen.append(epoch))
     MDNRegressor(2, (4,), ensemble_size=2, num_steps=3, random_state=0).fit(

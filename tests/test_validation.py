@@ -59,6 +59,13 @@ def test_generators() -> None:
         (v.as_float_array, [None], {}, TypeError, "got dtype object"),
         (v.as_float_array, [[1], [1, 2]], {}, ValueError, "a must be a rectangular array"),
         (
+            v.as_float_array,
+            np.ma.masked_greater([1.0, 2.0], 1.5),
+            {},
+            ValueError,
+            "a has masked values. Drop or fill",
+        ),
+        (
             v.as_finite_array,
             [[0.0, 1.0], [np.nan, np.inf]],
             {},

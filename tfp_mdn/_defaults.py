@@ -39,7 +39,7 @@ def defaults_for(num_rows: int, num_features: int, scatter: Scatter) -> Defaults
     return Defaults(
         hidden_units=(32, 32, 32) if num_rows < _MANY_ROWS else (64, 64, 64),
         num_intervals=int(np.clip(num_rows / rows_an_interval, 8, 64)),
-        weight_decay=0.1 + 150.0 * scatter.noisiness / num_rows,
+        weight_decay=min(0.1 + 150.0 * scatter.noisiness / num_rows, 1.0),
         # A quarter of what the targets scatter by, where that is noise, over all features together;
         # less where rows are so many that they need no help.
         noise=0.25

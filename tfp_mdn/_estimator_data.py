@@ -35,6 +35,9 @@ def checked_rows(
         if np.asarray(values).dtype.kind in "mM":
             msg = f"{name} holds dates or times; turn them into numbers of a unit first."
             raise TypeError(msg)
+        if np.ma.is_masked(values):
+            msg = f"{name} has masked values. Drop or fill them first."
+            raise ValueError(msg)
     checks = {"ensure_min_samples": 2, **checks}
     inputs, targets = validate_data(
         estimator, X, y, dtype=np.float64, multi_output=True, y_numeric=True, **checks

@@ -49,8 +49,11 @@ def as_real_array(name: str, value: ArrayLike) -> NDArray[Any]:
 
     Raises:
         TypeError: If the elements are not real numbers.
-        ValueError: If nested sequences have uneven lengths.
+        ValueError: If nested sequences have uneven lengths, or values are masked.
     """
+    if np.ma.is_masked(value):  # as an array they would come back as if they had been seen
+        msg = f"{name} has masked values. Drop or fill them first."
+        raise ValueError(msg)
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -70,20 +70,8 @@ def commands() -> None:
     "--feature", "features", multiple=True, help="Input column; repeatable; default: all."
 )
 @click.option("-o", "--output", type=_FULL_PATH, required=True, help="Model directory.")
-@click.option(
-    "--components",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="Mixture components of each network.",
-)
-@click.option(
-    "--members",
-    type=click.IntRange(1),
-    default=5,
-    show_default=True,
-    help="Networks whose mixtures become one.",
-)
+@click.option("--components", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--members", type=click.IntRange(1), default=5, help="Networks, merged into one.")
 @click.option("--steps", type=click.IntRange(1), help="Training steps; chosen from the rows.")
 @seed_option
 def fit(
@@ -109,7 +97,8 @@ def fit(
     settings = {"num_components": components, "ensemble_size": members, "num_steps": steps}
     model = _fit(inputs, outputs, output, random_state=seed, **settings)
     click.echo(
-        f"{len(table)} rows, {len(names)} feature(s), {members} x {components} components\n"
+        f"{len(table)} rows, {len(names)} feature(s), "
+        f"{members} network(s) of {components} components\n"
         f"{_held_out_score(model)}\n"
         f"model written to {output}"
     )
