@@ -42,3 +42,10 @@ def test_more_rows_never_mean_less() -> None:
 def test_they_stand_in_for_arguments_that_are_none() -> None:
     parameters = MDNRegressor().get_params()
     assert all(parameters[name] is None for name in asdict(defaults_for(10, 3, Scatter(0.0, 0.0))))
+
+
+@pytest.mark.parametrize("num_features", [1, 16, 100, 5000])
+def test_the_first_layer_stays_small_for_many_features(num_features: int) -> None:
+    defaults = defaults_for(1_000_000, num_features, Scatter(0.0, 0.0))
+    assert 1 <= defaults.num_intervals <= 64
+    assert num_features * defaults.num_intervals <= max(1024, num_features)

@@ -20,6 +20,9 @@ _ENOUGH_ROWS = 4_000
 # Rows that an interval needs: precise targets hardly any, noisy ones for a mean that is known.
 _FEWEST_ROWS, _NOISY_ROWS = 8, 130
 
+# Intervals of all features together, which the first layer multiplies at every step.
+_MOST_INTERVALS = 1_024
+
 
 @dataclass(frozen=True)
 class Defaults:
@@ -36,9 +39,10 @@ class Defaults:
 def defaults_for(num_rows: int, num_features: int, scatter: Scatter) -> Defaults:
     """Return the defaults for so many rows and features, and targets that scatter so far."""
     rows_an_interval = max(_FEWEST_ROWS, _NOISY_ROWS * scatter.noisiness**2)
+    num_intervals = int(np.clip(num_rows / rows_an_interval, 8, 64))
     return Defaults(
         hidden_units=(32, 32, 32) if num_rows < _MANY_ROWS else (64, 64, 64),
-        num_intervals=int(np.clip(num_rows / rows_an_interval, 8, 64)),
+        num_intervals=min(num_intervals, max(1, _MOST_INTERVALS // num_features)),
         weight_decay=min(0.1 + 150.0 * scatter.noisiness / num_rows, 1.0),
         # A quarter of what the targets scatter by, where that is noise, over all features together;
         # less where rows are so many that they need no help.

@@ -53,7 +53,8 @@ class MDNRegressor(RegressorMixin, SavableEstimator):
         activation: Activation of the hidden layers; a smooth one gives smooth parameters over x.
         num_intervals: Intervals between quantiles that each feature is placed in, which lets the
             network bend as sharply as trees do; 1 leaves the features as they are. None takes 8 to
-            64: more where there are more rows, fewer where their targets scatter.
+            64, fewer for many features: more where there are more rows, fewer where their
+            targets scatter.
         min_scale: Floor of the standard deviations, in standard deviations of y, so that a
             repeated value cannot raise the likelihood without end. Where y lies on a lattice, the
             floor is at least its step / sqrt(12), the standard deviation within a step.
