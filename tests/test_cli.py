@@ -47,19 +47,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(data: Path) -> Path:
     """Fit through the tool, on two features, in a process of its own."""
     path = data.parent / "model"
-    done = tool(
-        *(
-            "fit",
-            data,
-            "--target",
-            "eruptions",
-            "-o",
-            path,
-            "--steps",
-            "60",
-            *["--components", "3", "--members", "2"],
-        )
-    )
+    settings = ("--steps", "60", "--components", "3", "--members", "2")
+    done = tool("fit", data, "--target", "eruptions", "-o", path, *settings)
     assert done.returncode == 0, done.stderr
     # Neither TensorFlow's greetings nor a progress bar where there is no terminal.
     assert done.stderr == ""
