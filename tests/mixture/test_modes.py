@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import minimize
 
 from tfp_mdn.mixture import MixtureParameters, density
 
@@ -187,6 +188,46 @@ def test_three_components_in_the_plane_can_have_four_modes(scale: float, count: 
     corners = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     p = MixtureParameters(np.full((1, 3), 1 / 3), corners[np.newaxis], np.full((1, 3, 2), scale**2))
     assert len(p.modes()[0]) == count
+
+
+def test_ridges_that_cross_make_modes_that_no_component_mean_leads_to() -> None:
+    covariances = [
+        [[3.87, 0.02], [0.02, 0.43]],
+        [[0.59, 0.76], [0.76, 1.51]],
+        [[4.16, 3.23], [3.23, 3.07]],
+        [[8.92, -3.73], [-3.73, 1.63]],
+    ]
+    means = [[-4.07, 3.72], [1.03, -0.95], [-1.04, -0.58], [-0.59, 0.76]]
+    p = MixtureParameters(
+        [[0.26, 0.28, 0.32, 0.14]],
+        [means],
+        np.diagonal([covariances], axis1=-2, axis2=-1),
+        [covariances],
+    )
+    assert_allclose(p.mode(), [[1.424, -0.173]], atol=1e-3)
+    assert p.log_prob(p.mode())[0] == pytest.approx(-2.42514, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_peak_in_the_plane_is_missed_that_random_searches_find(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    roots = rng.normal(size=(1, 4, 2, 2))
+    covariances = roots @ np.swapaxes(roots, -1, -2) + 0.05 * np.eye(2)
+    p = MixtureParameters(
+        rng.dirichlet(np.ones(4), 1),
+        2.0 * rng.normal(size=(1, 4, 2)),
+        np.diagonal(covariances, axis1=-2, axis2=-1),
+        covariances,
+    )
+    (listed,) = p.modes()
+    for start in rng.uniform(-5.0, 5.0, (10, 2)):
+        found = minimize(
+            lambda place: -p.log_prob(place[np.newaxis])[0],
+            start,
+            method="Nelder-Mead",
+            options={"xatol": 1e-7, "fatol": 1e-13, "maxiter": 2000},
+        )
+        assert np.abs(listed - found.x).max(axis=1).min() < 1e-3
 
 
 def test_a_single_normal_distribution_peaks_at_its_mean(make_mixture: MixtureFactory) -> None:

@@ -56,7 +56,8 @@ def modes(
         for rows in row_blocks(num_rows, CELLS_PER_COMPONENT * num_components**2):
             result += _modes_on_a_line(weights[rows], means[rows], variances[rows])
         return result
-    for rows in row_blocks(num_rows, (num_components * event_size) ** 2):
+    num_starts = num_components * (num_components + 1) // 2 + 1
+    for rows in row_blocks(num_rows, num_starts * num_components * event_size**2):
         full = variances[rows, :, :, np.newaxis] * np.eye(event_size)
         if covariances is not None:
             full = covariances[rows]
@@ -93,11 +94,16 @@ def _heights(
 def _modes_in_space(
     weights: FloatArray, means: FloatArray, covariances: FloatArray
 ) -> list[FloatArray]:
-    """Return the modes (M_i, D) of a block that ascents from means and overall means reach."""
-    num_rows, num_components, event_size = means.shape
+    """Return the modes (M_i, D) of a block that ascents reach.
+
+    They start at the component means, at the overall mean, and where the ridges of two components
+    cross: in several dimensions there can be more modes than components.
+    """
+    num_rows, _, event_size = means.shape
     landscape = _Landscape(weights, means, covariances)
-    starts = np.concatenate([landscape.means, moments.mean(weights, means)[:, np.newaxis]], axis=1)
-    rows = np.repeat(np.arange(num_rows), num_components + 1)
+    overall = moments.mean(weights, means)[:, np.newaxis]
+    starts = np.concatenate([landscape.means, overall, landscape.crossings()], axis=1)
+    rows = np.repeat(np.arange(num_rows), starts.shape[1])
     ends = landscape.climb(starts.reshape(-1, event_size), rows)
     for _ in range(event_size):
         curvature, axes = np.linalg.eigh(landscape.look(ends, rows).bend)
@@ -167,6 +173,16 @@ class _Landscape:
         self.precisions = (
             precisions * np.einsum("bi,bj->bij", self.scale, self.scale)[:, np.newaxis]
         )
+
+    def crossings(self) -> FloatArray:
+        """Return the means (B, K (K - 1) / 2, D) of the products of two components' densities."""
+        first, second = np.triu_indices(self.means.shape[1], k=1)
+        ours, theirs = self.precisions[:, first], self.precisions[:, second]
+        scale = self.scale[:, np.newaxis]
+        gap = (self.means[:, second] - self.means[:, first]) / scale
+        pull = np.einsum("bpij,bpj->bpi", theirs, gap)
+        step = np.linalg.solve(ours + theirs, pull[..., np.newaxis])[..., 0]
+        return self.means[:, first] + scale * step
 
     def height(self, places: FloatArray, rows: NDArray[np.intp]) -> FloatArray:
         """Return log p (P,) at places (P, D), each in its row (P,)."""

@@ -19,7 +19,8 @@ class ShapeMethods(MixtureArrays):
 
         For D = 1 all of them are found, at most K: bounds on p' and p'' rule out every other place.
         Dips that are no deeper than the rounding of log p do not separate modes. For D > 1 they
-        are those that ascents from each component mean and from the overall mean reach, by
+        are those that ascents reach from each component mean, from the overall mean, and
+        from where two components cross (the mean of the product of their densities), by
         fixed-point steps μ(y) = (Σₖ rₖ Pₖ)⁻¹ Σₖ rₖ Pₖ μₖ with responsibilities rₖ and precisions
         Pₖ and then Newton's; saddles, where the Hessian is not negative definite, are left on both
         sides. There can be more modes than components, and it is not proved that all are reached.
