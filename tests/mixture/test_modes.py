@@ -191,18 +191,21 @@ def test_three_components_in_the_plane_can_have_four_modes(scale: float, count: 
 
 
 def test_ridges_that_cross_make_modes_that_no_component_mean_leads_to() -> None:
-    covariances = [
-        [[3.87, 0.02], [0.02, 0.43]],
-        [[0.59, 0.76], [0.76, 1.51]],
-        [[4.16, 3.23], [3.23, 3.07]],
-        [[8.92, -3.73], [-3.73, 1.63]],
-    ]
-    means = [[-4.07, 3.72], [1.03, -0.95], [-1.04, -0.58], [-0.59, 0.76]]
+    covariances = np.array(
+        [
+            [
+                [[3.87, 0.02], [0.02, 0.43]],
+                [[0.59, 0.76], [0.76, 1.51]],
+                [[4.16, 3.23], [3.23, 3.07]],
+                [[8.92, -3.73], [-3.73, 1.63]],
+            ]
+        ]
+    )
     p = MixtureParameters(
-        [[0.26, 0.28, 0.32, 0.14]],
-        [means],
-        np.diagonal([covariances], axis1=-2, axis2=-1),
-        [covariances],
+        np.array([[0.26, 0.28, 0.32, 0.14]]),
+        np.array([[[-4.07, 3.72], [1.03, -0.95], [-1.04, -0.58], [-0.59, 0.76]]]),
+        np.diagonal(covariances, axis1=-2, axis2=-1),
+        covariances,
     )
     assert_allclose(p.mode(), [[1.424, -0.173]], atol=1e-3)
     assert p.log_prob(p.mode())[0] == pytest.approx(-2.42514, abs=1e-5)
