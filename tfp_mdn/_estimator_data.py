@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from tfp_mdn._validation import FloatArray
+from tfp_mdn._validation import FloatArray, reject_masked
 
 __all__ = [
     "checked_rows",
@@ -35,9 +35,7 @@ def checked_rows(
         if np.asarray(values).dtype.kind in "mM":
             msg = f"{name} holds dates or times; turn them into numbers of a unit first."
             raise TypeError(msg)
-        if np.ma.is_masked(values):
-            msg = f"{name} has masked values. Drop or fill them first."
-            raise ValueError(msg)
+        reject_masked(name, values)
     checks = {"ensure_min_samples": 2, **checks}
     inputs, targets = validate_data(
         estimator, X, y, dtype=np.float64, multi_output=True, y_numeric=True, **checks

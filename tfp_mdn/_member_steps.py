@@ -13,10 +13,19 @@ from tfp_mdn.losses import negative_log_likelihood
 from tfp_mdn.members import apply_members
 from tfp_mdn.preprocessing import encode
 
-__all__ = ["Batches", "Schedule", "State", "Structure", "member_losses", "training_steps"]
+__all__ = [
+    "BETA_1",
+    "BETA_2",
+    "Batches",
+    "Schedule",
+    "State",
+    "Structure",
+    "member_losses",
+    "training_steps",
+]
 
 _CLIP_NORM = 10.0  # keeps one bad batch from throwing a member's weights far away
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # Adam's, as tf_keras has them
+BETA_1, BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # Adam's, as tf_keras has them
 
 
 class Structure(NamedTuple):
@@ -87,8 +96,8 @@ def training_steps(structure: Structure, *, jit_compile: bool) -> Callable[..., 
             total = tf.reduce_sum(losses)
         gradient = tape.gradient(total, state.weights)
         gradient = tf.clip_by_norm(gradient, _CLIP_NORM, axes=1)
-        momentum = _BETA_1 * state.momentum + (1 - _BETA_1) * gradient
-        curvature = _BETA_2 * state.curvature + (1 - _BETA_2) * tf.square(gradient)
+        momentum = BETA_1 * state.momentum + (1 - BETA_1) * gradient
+        curvature = BETA_2 * state.curvature + (1 - BETA_2) * tf.square(gradient)
         change = now.rate * momentum / (tf.sqrt(curvature) + _EPSILON)
         change += now.decay * is_kernel * state.weights
         weights = state.weights - member_rates * change

@@ -22,6 +22,7 @@ __all__ = [
     "as_whole_number",
     "as_whole_numbers",
     "check_finite",
+    "reject_masked",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -51,9 +52,7 @@ def as_real_array(name: str, value: ArrayLike) -> NDArray[Any]:
         TypeError: If the elements are not real numbers.
         ValueError: If nested sequences have uneven lengths, or values are masked.
     """
-    if np.ma.is_masked(value):  # as an array they would come back as if they had been seen
-        msg = f"{name} has masked values. Drop or fill them first."
-        raise ValueError(msg)
+    reject_masked(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -66,6 +65,17 @@ def as_real_array(name: str, value: ArrayLike) -> NDArray[Any]:
         )
         raise TypeError(msg)
     return array
+
+
+def reject_masked(name: str, value: Any) -> None:
+    """Raise if values are masked: as an array they would come back as if they had been seen.
+
+    Raises:
+        ValueError: If an element is masked.
+    """
+    if np.ma.is_masked(value):
+        msg = f"{name} has masked values. Drop or fill them first."
+        raise ValueError(msg)
 
 
 def as_finite_array(name: str, value: ArrayLike) -> FloatArray:

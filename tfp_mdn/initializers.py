@@ -9,12 +9,9 @@ import tf_keras
 
 from tfp_mdn._validation import FloatArray, as_rows
 from tfp_mdn.layers import MixtureNormal
+from tfp_mdn.members import KERNEL_FACTOR
 
 __all__ = ["spread_start", "start_from_targets"]
-
-# A random start gives every row its own components before anything is learned; a tenth of the
-# usual kernel lets the biases, and so the data, decide where they begin.
-_KERNEL_FACTOR = 0.1
 
 # Wide enough that neighbouring components overlap: K of them, spread over the data, with standard
 # deviations of 4 / K times that of the target leave no gap between them.
@@ -64,7 +61,7 @@ def start_from_targets(model: tf_keras.Model, y: Any) -> tf_keras.Model:
     standardised = (as_rows("y", y, num_columns=size) - head.loc) / head.scale
     kernel, _ = dense.get_weights()
     bias = spread_start(standardised, head.num_components, head.min_scale)
-    dense.set_weights([_KERNEL_FACTOR * kernel, bias])
+    dense.set_weights([KERNEL_FACTOR * kernel, bias])
     return model
 
 

@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 
 from tfp_mdn._validation import as_whole_number, as_whole_numbers
 
-__all__ = ["MemberNetwork", "apply_members", "merge_members"]
+__all__ = ["KERNEL_FACTOR", "MemberNetwork", "apply_members", "merge_members"]
+
+# A random start gives every row its own components before anything is learned; a tenth of the
+# usual kernel lets the biases, and so the data, decide where they begin.
+KERNEL_FACTOR = 0.1
 
 
 @tf_keras.saving.register_keras_serializable(package="tfp_mdn")
@@ -76,7 +80,7 @@ class MemberNetwork(tf_keras.layers.Layer):
         """Set the weights to a random start in which every member answers `output_bias`, nearly.
 
         Kernels are drawn by Glorot and Bengio's rule (2010), those of the last layer at a tenth of
-        it: a random start gives every input components of its own before anything is learned.
+        it.
 
         Args:
             output_bias: Parameters that each member starts from, (K (1 + 2 D),).
@@ -90,7 +94,7 @@ class MemberNetwork(tf_keras.layers.Layer):
             else:
                 variable.assign(tf.zeros_like(variable))
         *_, kernel, bias = self._kernels_and_biases
-        kernel.assign(_LAST_KERNEL_FACTOR * kernel)
+        kernel.assign(KERNEL_FACTOR * kernel)
         bias.assign(np.broadcast_to(output_bias, bias.shape))
 
     @property
@@ -128,9 +132,6 @@ class MemberNetwork(tf_keras.layers.Layer):
             "hidden_units": self.hidden_units,
             "activation": tf_keras.activations.serialize(self.activation),
         }
-
-
-_LAST_KERNEL_FACTOR = 0.1
 
 
 def apply_members(

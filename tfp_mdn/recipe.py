@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfp_mdn._member_steps import Batches, Schedule
+from tfp_mdn._member_steps import BETA_1, BETA_2, Batches, Schedule
 from tfp_mdn._validation import as_real, as_whole_number
 
 __all__ = ["Plan", "Recipe", "Rows", "calls", "split"]
@@ -31,7 +31,6 @@ _MAX_HELD_OUT = 10_000
 
 _WARM_UP = 0.02  # share of the steps over which the learning rate rises to its peak
 _EMA_MOMENTUM = 0.995  # averages the weights over about 200 steps, over fewer at the beginning
-_BETA_1, _BETA_2 = 0.9, 0.999  # Adam's, as in `_member_steps`
 
 _STEPS_A_CALL = 25  # more would make the gathered batches large
 
@@ -154,7 +153,7 @@ def _schedule(num_steps: int, recipe: Recipe, seed: int) -> Schedule:
     warm_up = max(1, round(_WARM_UP * num_steps))
     falling = np.clip((step - warm_up) / max(1, num_steps - warm_up), 0.0, 1.0)
     rate = np.minimum((step + 1) / warm_up, 1.0) * 0.5 * (1.0 + np.cos(np.pi * falling))
-    correction = np.sqrt(1.0 - _BETA_2 ** (step + 1)) / (1.0 - _BETA_1 ** (step + 1))
+    correction = np.sqrt(1.0 - BETA_2 ** (step + 1)) / (1.0 - BETA_1 ** (step + 1))
     return Schedule(
         rate=np.float32(recipe.learning_rate * rate * correction),
         decay=np.float32(recipe.learning_rate * rate * recipe.weight_decay),
