@@ -1,0 +1,57 @@
+"""Curve of one density in one dimension, with the shares of its components."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfp_mdn._validation import FloatArray
+from tfp_mdn.plotting._looks import component_looks
+from tfp_mdn.plotting._style import BLACK
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from tfp_mdn.mixture import MixtureParameters
+
+__all__ = ["draw_density"]
+
+_POINTS = 500
+# Where a component gets points of its own, in its standard deviations: one that is narrow beside
+# the range would otherwise lose its peak, or be missed.
+_OWN_POINTS = np.linspace(-5.0, 5.0, 41)
+_ROOT_TWO_PI = float(np.sqrt(2.0 * np.pi))
+
+
+def draw_density(
+    ax: Axes,
+    mixture: MixtureParameters,
+    span: tuple[float, float],
+    *,
+    components: Sequence[int],
+    places: FloatArray | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Draw the density of one row over a range, and return where it was computed, and the values.
+
+    Args:
+        ax: Axes to draw on.
+        mixture: One row, D = 1.
+        span: Lower and upper end of the range.
+        components: Components that are drawn too.
+        places: Targets at which the density must be computed as well.
+    """
+    means, scales = mixture.means[0, :, 0], np.sqrt(mixture.variances[0, :, 0])
+    own = means[:, np.newaxis] + scales[:, np.newaxis] * _OWN_POINTS
+    more = [] if places is None else [places]
+    grid = np.unique(np.concatenate([np.linspace(*span, _POINTS), own.ravel(), *more]))
+    grid = grid[(grid >= span[0]) & (grid <= span[1])]
+    density = mixture.prob(grid.reshape(-1, 1, 1))[:, 0]
+    for k, look in component_looks(components).items():
+        peak = mixture.weights[0, k] / (scales[k] * _ROOT_TWO_PI)
+        part = peak * np.exp(-0.5 * np.square((grid - means[k]) / scales[k]))
+        ax.plot(grid, part, **look)
+    # Below the components, which it hides where there is only one.
+    ax.plot(grid, density, color=BLACK, linewidth=2.2, zorder=1.9, label="density")
+    return grid, density
