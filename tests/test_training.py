@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -529,6 +531,32 @@ def test_a_train_step_of_ones_own_is_used() -> None:
     model.compile("adam", loss=negative_log_likelihood)
     fit_mdn(model, x, y, epochs=2, batch_size=40)
     assert int(model.steps) == 6
+
+
+@pytest.mark.parametrize("way", ["flat", "train_step"], indirect=True)
+def test_a_second_call_is_not_compiled_again_unless_the_model_is(way: str) -> None:
+    x, y = data()
+    model = model_for()
+    for _ in range(2):
+        fit_mdn(model, x, y, validation_split=0.5, epochs=1, **settings_of(way))
+    compiled = training._COMPILED[model]["train"][1]
+    fit_mdn(model, x, y, validation_split=0.5, epochs=1, **settings_of(way))
+    assert training._COMPILED[model]["train"][1] is compiled
+    assert compiled._run.experimental_get_tracing_count() == 1
+    before = flat_weights(model)
+    model.compile(tf_keras.optimizers.Adam(0.0), loss=negative_log_likelihood)
+    fit_mdn(model, x, y, validation_split=0.5, epochs=1, **settings_of(way))
+    np.testing.assert_array_equal(flat_weights(model), before)
+
+
+def test_models_are_not_kept_alive() -> None:
+    x, y = data()
+    model = model_for()
+    fit_mdn(model, x, y, validation_split=0.5, epochs=1)
+    reference = weakref.ref(model)
+    del model
+    gc.collect()
+    assert reference() is None
 
 
 def test_long_runs_are_compiled_with_xla_and_short_ones_are_not() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,15 +14,15 @@ from numpy.typing import NDArray
 
 from tfp_mdn._training_rows import Rows
 
-__all__ = ["KerasEpochs", "SpareModel", "evaluation", "warn_not_finite"]
+__all__ = ["Judge", "KerasEpochs", "SpareModel", "warn_not_finite"]
 
 
 class KerasEpochs:
     """Epochs by the model's own `train_step`: any optimizer, loss and metrics.
 
     Args:
-        model: A compiled model that was built.
-        rows: Rows that it will be trained on.
+        model: A compiled model that was built; it is referred to weakly.
+        rows: Rows as it will be trained on.
         batch_size: Rows per step; what is left over makes a smaller last batch.
         jit_compile: Whether to compile with XLA.
     """
@@ -29,7 +30,8 @@ class KerasEpochs:
     def __init__(
         self, model: tf_keras.Model, rows: Rows, batch_size: int, *, jit_compile: bool
     ) -> None:
-        self._model, self.batch_size = model, batch_size
+        self._model: Callable[[], Any] = weakref.ref(model)
+        self.batch_size = batch_size
         self._in_full = rows.num_rows // batch_size * batch_size
         # Variables cannot be made inside the loop: those of the metrics are made by a first call.
         model.test_step(tf.nest.map_structure(lambda part: part[:1], tuple(rows)))
@@ -43,17 +45,45 @@ class KerasEpochs:
 
         An epoch whose loss is not finite leaves model and optimizer as they were.
         """
-        self._model.reset_metrics()
+        self._model().reset_metrics()
         full = orders[0, : self._in_full].reshape(-1, self.batch_size)
         return [self._run(rows, tf.constant(full), tf.constant(orders[0, self._in_full :]))]
 
     def _epoch(self, rows: Rows, full: tf.Tensor, rest: tf.Tensor) -> Mapping[str, Any]:
-        variables = [*self._model.variables, *self._model.optimizer.variables]
+        model = self._model()
+        variables = [*model.variables, *model.optimizer.variables]
         before = [variable.read_value() for variable in variables]
-        _over_batches(self._model.train_step, rows, full, rest)
-        logs = self._model.get_metrics_result()
+        _over_batches(model.train_step, rows, full, rest)
+        logs = model.get_metrics_result()
         _keep_if_finite(logs["loss"], variables, before)
         return logs
+
+
+class Judge:
+    """Judges a model on rows by its own `test_step`.
+
+    Args:
+        model: A compiled model; it is referred to weakly.
+        num_rows: Number of rows N.
+        batch_size: Rows per step.
+    """
+
+    def __init__(self, model: tf_keras.Model, num_rows: int, batch_size: int) -> None:
+        self._model: Callable[[], Any] = weakref.ref(model)
+        in_full = num_rows // batch_size * batch_size
+        places = np.arange(num_rows, dtype=np.int32)
+        self._full, self._rest = places[:in_full].reshape(-1, batch_size), places[in_full:]
+        self._run = tf.function(self._judged, autograph=False)
+
+    def __call__(self, rows: Rows) -> Mapping[str, Any]:
+        """Return the loss and the metrics."""
+        self._model().reset_metrics()
+        return self._run(rows)
+
+    def _judged(self, rows: Rows) -> Mapping[str, Any]:
+        model = self._model()
+        _over_batches(model.test_step, rows, tf.constant(self._full), tf.constant(self._rest))
+        return model.get_metrics_result()
 
 
 class SpareModel(tf_keras.callbacks.Callback):
@@ -83,26 +113,6 @@ def warn_not_finite(loss: float, epoch: int, *, stacklevel: int) -> None:
         "min_scale.",
         stacklevel=stacklevel,
     )
-
-
-def evaluation(
-    model: tf_keras.Model, rows: Rows, batch_size: int
-) -> Callable[[], Mapping[str, Any]]:
-    """Return a compiled function that judges a model on rows by its own `test_step`."""
-    in_full = rows.num_rows // batch_size * batch_size
-    places = np.arange(rows.num_rows, dtype=np.int32)
-    full, rest = places[:in_full].reshape(-1, batch_size), places[in_full:]
-
-    @tf.function(autograph=False)
-    def run(rows: Rows) -> Mapping[str, Any]:
-        _over_batches(model.test_step, rows, tf.constant(full), tf.constant(rest))
-        return model.get_metrics_result()
-
-    def judge() -> Mapping[str, Any]:
-        model.reset_metrics()
-        return run(rows)
-
-    return judge
 
 
 def _keep_if_finite(loss: tf.Tensor, variables: list[Any], before: list[tf.Tensor]) -> None:

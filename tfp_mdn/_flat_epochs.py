@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ class FlatEpochs:
     whole step, where Keras has some ten small operations for each variable.
 
     Args:
-        model: A model that was built, and compiled with what `can_be_flat` asks for.
+        model: A model that was built, and compiled with what `can_be_flat` asks for; it is referred
+            to weakly.
         num_rows: Number of rows N.
         batch_size: Rows per step; what is left over makes a smaller last batch.
         jit_compile: Whether to compile with XLA.
@@ -78,7 +80,8 @@ class FlatEpochs:
     def __init__(
         self, model: tf_keras.Model, num_rows: int, batch_size: int, *, jit_compile: bool
     ) -> None:
-        self._model, self._num_rows, self.batch_size = model, num_rows, batch_size
+        self._model: Callable[[], Any] = weakref.ref(model)
+        self._num_rows, self.batch_size = num_rows, batch_size
         self._num_steps = -(-num_rows // batch_size)
         self._losses = StandardLosses(model)
         model.optimizer.build(model.trainable_variables)
@@ -108,7 +111,8 @@ class FlatEpochs:
 
     def _between_variables(self, rows: Rows, orders: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         """Run epochs on what the variables hold, and write the outcome back; return the losses."""
-        optimizer, variables = self._model.optimizer, self._model.trainable_variables
+        model = self._model()
+        optimizer, variables = model.optimizer, model.trainable_variables
         slots = [optimizer._momentums, optimizer._velocities]
         if optimizer.use_ema:
             slots.append(optimizer._model_variables_moving_average)
@@ -167,7 +171,8 @@ class FlatEpochs:
         iteration: tf.Tensor,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Return the state after one step, and the sum of the batch's losses."""
-        optimizer, variables = self._model.optimizer, self._model.trainable_variables
+        model = self._model()
+        optimizer, variables = model.optimizer, model.trainable_variables
         weights, momentum, velocity, *average = state
         if self._num_steps > 1:
             rows = tf.nest.map_structure(lambda part: tf.gather(part, chosen), rows)

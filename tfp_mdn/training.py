@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
-from tfp_mdn._epochs import KerasEpochs, SpareModel, evaluation, warn_not_finite
+from tfp_mdn._epochs import Judge, KerasEpochs, SpareModel, warn_not_finite
 from tfp_mdn._flat_epochs import FlatEpochs, can_be_flat, units_of
 from tfp_mdn._keras import reject_keras3, reject_keras3_in_model
 from tfp_mdn._training_rows import (
@@ -53,6 +54,9 @@ _JUDGED_AT_ONCE = 4096
 _XLA_COMPILE_SECONDS = 2.5
 _XLA_SAVES_PER_STEP = 1.2e-4
 _XLA_SAVES_PER_UNIT = 2.8e-8
+
+# What the last call compiled for a model, so that training can go on without compiling again.
+_COMPILED: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
 
 
 def fit_mdn(
@@ -182,18 +186,37 @@ def fit_mdn(
             shuffle=False,
         )
     batch_size = min(batch_size, rows.num_rows)
-    train_epochs: FlatEpochs | KerasEpochs
-    if can_be_flat(model, rows.y):
+    flat = can_be_flat(model, rows.y)
+    if jit_compile == "auto":
         steps = epochs * -(-rows.num_rows // batch_size)
-        with_xla = _xla_pays(model, steps, batch_size) if jit_compile == "auto" else jit_compile
-        train_epochs = FlatEpochs(model, rows.num_rows, batch_size, jit_compile=bool(with_xla))
-        judged_at_once = max(batch_size, _JUDGED_AT_ONCE)
-    else:
-        with_xla = model.jit_compile if jit_compile == "auto" else jit_compile
-        train_epochs = KerasEpochs(model, rows, batch_size, jit_compile=bool(with_xla))
-        judged_at_once = batch_size
-    judge = None if held_out is None else evaluation(model, held_out, judged_at_once)
+        jit_compile = _xla_pays(model, steps, batch_size) if flat else bool(model.jit_compile)
+    train_epochs = _reused(
+        *("train", model, flat, rows.num_rows, batch_size, jit_compile),
+        make=lambda: (
+            FlatEpochs(model, rows.num_rows, batch_size, jit_compile=bool(jit_compile))
+            if flat
+            else KerasEpochs(model, rows, batch_size, jit_compile=bool(jit_compile))
+        ),
+    )
+    judge = None
+    if held_out is not None:
+        at_once = max(batch_size, _JUDGED_AT_ONCE) if flat else batch_size
+        compiled = _reused(
+            *("judge", model, held_out.num_rows, at_once),
+            make=lambda: Judge(model, held_out.num_rows, at_once),
+        )
+        judge = functools.partial(compiled, held_out)
     return _train(model, rows, orders, train_epochs, judge, epochs, all_callbacks)
+
+
+def _reused(purpose: str, model: tf_keras.Model, *sizes: Any, make: Callable[[], Any]) -> Any:
+    """Return what was compiled by the last call for this purpose, if it still fits, or make it."""
+    # `compile` replaces both, and what was traced holds their variables.
+    key = (weakref.ref(model.optimizer), weakref.ref(model.compiled_loss), *sizes)
+    last = _COMPILED.setdefault(model, {})
+    if purpose not in last or last[purpose][0] != key:
+        last[purpose] = (key, make())
+    return last[purpose][1]
 
 
 def _train(
