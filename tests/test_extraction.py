@@ -20,7 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from tfp_mdn import extraction
 from tfp_mdn.extraction import extract_parameters, to_distribution
-from tfp_mdn.layers import MixtureNormal
+from tfp_mdn.layers import MixtureMultivariateNormal, MixtureNormal
 from tfp_mdn.mixture import MixtureParameters
 from tfp_mdn.models import build_mdn
 
@@ -40,6 +40,7 @@ HEADS: dict[str, Callable[[], tuple[Any, int]]] = {
     "ours-scalar": lambda: (MixtureNormal(3, ()), 9),
     "ours-plane": lambda: (MixtureNormal(3, 2), 15),
     "ours-affine": lambda: (MixtureNormal(3, loc=7.0, scale=0.5), 9),
+    "ours-full": lambda: (MixtureMultivariateNormal(3, 2, loc=1.0, scale=[0.1, 9.0]), 18),
     "ours-float64": lambda: (MixtureNormal(3, loc=1e9, dtype="float64"), 9),
     "stock": lambda: (tfpl.MixtureNormal(3, (1,)), 9),
     "stock-scalar": lambda: (tfpl.MixtureNormal(3, ()), 9),
@@ -84,7 +85,7 @@ def test_models_give_what_their_distributions_say(head: str) -> None:
     model = make_model(head)
     p = extract_parameters(model, X)
     assert (p.num_inputs, p.event_size) == (23, 2 if "plane" in head or "full" in head else 1)
-    assert (p.covariances is not None) is (head == "stock-full")
+    assert (p.covariances is not None) is ("full" in head)
     distribution = model(X)
     assert_equals_accessors(p, distribution)
     assert_same(p, extract_parameters(distribution))
@@ -125,6 +126,26 @@ def test_distributions_of_every_kind_and_broadcast(kind: str, logits: np.ndarray
     if mixture.batch_shape.rank == 0:
         target = target[0]
     assert_allclose(p.log_prob(y), np.ravel(mixture.log_prob(target)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [2, 5])
+@pytest.mark.parametrize("ratio", [1e3, 1e7, 1e12])
+def test_dimensions_that_determine_each_other_have_covariances_all_the_same(
+    size: int, ratio: float
+) -> None:
+    factor = np.tril(np.full((size, size), ratio)) + (1.0 - ratio) * np.eye(size)
+    mixture = tfd.MixtureSameFamily(
+        tfd.Categorical(logits=[0.0]), tfd.MultivariateNormalTriL(np.zeros((1, size)), factor[None])
+    )
+    p = extract_parameters(mixture)
+    assert p.covariances is not None
+    assert_allclose(p.variances[0, 0], np.square(factor).sum(axis=1), rtol=1e-9)
+    assert np.isfinite(p.log_prob(np.zeros((1, size)))).all()
+    first = np.linalg.cholesky(p.covariances[0, 0])[:2, :2]
+    # Within what float64 has room for, the factor is kept; beyond, the matrix gets 1e-12 of its
+    # diagonal, half of that by way of the other dimension.
+    added = 2e-12 * ratio**2 if ratio > 1e6 else 0.0
+    assert_allclose(first, [[1.0, 0.0], [ratio, np.sqrt(1.0 + added)]], rtol=1e-2)
 
 
 def test_a_single_mixture_and_a_batch_of_two_axes() -> None:

@@ -47,6 +47,25 @@ def test_two_dimensions_are_cut_along_their_principal_axis() -> None:
     np.testing.assert_allclose(start.means[0], thirds, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_full_covariances_start_as_diagonal_ones(size: int) -> None:
+    y = np.random.default_rng(1).normal(size=(200, size)) * [1.0, 5.0, 0.1][:size]
+    diagonal, full = (
+        extract_parameters(
+            start_from_targets(
+                build_mdn(3, size, covariance_type=kind, input_size=1, loc=1.0, scale=2.0), y
+            ),
+            [0.0],
+        )
+        for kind in ("diag", "full")
+    )
+    np.testing.assert_allclose(full.means, diagonal.means, rtol=1e-5)
+    np.testing.assert_allclose(full.variances, diagonal.variances, rtol=1e-5)
+    assert full.covariances is not None
+    expected = full.variances[..., np.newaxis] * np.eye(size)
+    np.testing.assert_allclose(full.covariances, expected, atol=1e-12)
+
+
 def test_fewer_rows_than_components_and_equal_rows() -> None:
     start = extract_parameters(start_from_targets(build_mdn(5, input_size=1), [1.0, 3.0]), [0.0])
     assert set(start.means.ravel().round(5)) == {1.0, 3.0}

@@ -20,6 +20,7 @@ from tfp_mdn._member_steps import (
     member_losses,
     training_steps,
 )
+from tfp_mdn.layers import MixtureMultivariateNormal
 from tfp_mdn.preprocessing import PiecewiseLinear
 
 M, K, B, T = 2, 2, 6, 5
@@ -130,6 +131,33 @@ def test_a_structure_is_compiled_once() -> None:
     again = STRUCTURE._replace(min_scale=float(STRUCTURE.min_scale))
     assert training_steps(again, jit_compile=False) is training_steps(STRUCTURE, jit_compile=False)
     assert member_losses(again) is member_losses(STRUCTURE)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_full_covariances_are_trained_on_their_own_density(jit_compile: bool) -> None:  # noqa: FBT001
+    # Without hidden layers the parameters are linear in the inputs, and seen at once.
+    structure = Structure(((3, 6), (6,)), tf_keras.activations.tanh, 1, 2, 1e-6, "full")
+    start = 0.3 * RNG.normal(size=(M, 24)).astype(np.float32)
+    y = RNG.normal(size=(T, M, B, 2)).astype(np.float32)
+    batches = Batches(BATCHES.x, y, BATCHES.weights)
+    zeros = np.zeros_like(start)
+    still = schedule()._replace(rate=np.zeros(T, np.float32), decay=np.zeros(T, np.float32))
+    state, losses = training_steps(structure, jit_compile=jit_compile)(
+        State(start, zeros, zeros, start), batches, still, MEMBER_RATES, ENCODE.encoding
+    )
+    assert_array_equal(state.weights, start)
+    for member in range(M):
+        kernel, bias = start[member, :18].reshape(3, 6), start[member, 18:]
+        params = ENCODE(BATCHES.x[:, member]) @ kernel + bias
+        rows = -MixtureMultivariateNormal(1, 2)(params).log_prob(y[:, member])
+        expected = (BATCHES.weights[:, member] * rows).numpy().mean()
+        assert losses.numpy()[member] == pytest.approx(expected, rel=1e-4)
+    moving = schedule()
+    after, _ = training_steps(structure, jit_compile=jit_compile)(
+        State(start, zeros, zeros, start), batches, moving, MEMBER_RATES, ENCODE.encoding
+    )
+    assert np.isfinite(after.weights).all()
+    assert (after.weights.numpy() != start).mean() > 0.9
 
 
 def noise_of(seed: tuple[int, int], size: float, rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 import tf_keras
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tfp_mdn.layers import MixtureNormal
+from tfp_mdn.layers import MixtureMultivariateNormal, MixtureNormal
 from tfp_mdn.members import MemberNetwork, apply_members, merge_members
 
 tfd = tfp.distributions
@@ -53,6 +53,28 @@ def test_it_is_the_equal_mixture_of_separate_networks() -> None:
     assert_allclose(merged.mean(), np.mean([each.mean() for each in members], axis=0), atol=1e-6)
     weights = tf.reshape(merged.mixture_distribution.probs_parameter(), (-1, M, K))
     assert_allclose(tf.reduce_sum(weights, axis=-1), 1 / M, rtol=1e-6)
+
+
+def test_members_with_full_covariances_merge_as_others_do() -> None:
+    layer = MemberNetwork(M, K, D, hidden_units=(5,), covariance_type="full")
+    layer(X)
+    layer.start(RNG.normal(size=K * (1 + D + 3)), seed=1)
+    merged = MixtureMultivariateNormal(M * K, D)(layer(X))
+    copies = np.broadcast_to(X, (M, *X.shape))
+    answers = apply_members(layer.weights, copies, layer.activation)
+    members = [MixtureMultivariateNormal(K, D)(answer) for answer in answers]
+    expected = tf.reduce_logsumexp([each.log_prob(Y) for each in members], axis=0) - np.log(M)
+    assert_allclose(merged.log_prob(Y), expected, rtol=1e-4)
+    covariances = merged.components_distribution.covariance()
+    for member, each in enumerate(members):
+        own = covariances[:, member * K : (member + 1) * K]
+        assert_allclose(own, each.components_distribution.covariance(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_file_without_the_covariance_type_holds_a_diagonal_one() -> None:
+    config = network().get_config()
+    assert config.pop("covariance_type") == "diag"
+    assert MemberNetwork.from_config(config).covariance_type == "diag"
 
 
 def test_members_may_be_given_inputs_of_their_own() -> None:
@@ -131,6 +153,12 @@ def test_no_hidden_layer_is_a_linear_network() -> None:
         ((1, 1, 1), {"hidden_units": "88"}, TypeError, "hidden_units must be a sequence"),
         ((1, 1, 1), {"hidden_units": (8, 0)}, ValueError, "hidden_units must be at least 1"),
         ((1, 1, 1), {"activation": "gelo"}, ValueError, "gelo"),
+        (
+            (1, 1, 1),
+            {"covariance_type": "tied"},
+            ValueError,
+            "must be 'diag' or 'full', got 'tied'",
+        ),
     ],
 )
 def test_bad_arguments(

@@ -14,9 +14,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
-from tfp_mdn.layers import MixtureNormal
+from tfp_mdn.extraction import extract_parameters, to_distribution
+from tfp_mdn.initializers import start_from_targets
+from tfp_mdn.layers import MixtureMultivariateNormal, MixtureNormal
 from tfp_mdn.losses import negative_log_likelihood
 from tfp_mdn.models import build_mdn
+from tfp_mdn.persistence import load, save
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 2)).astype(np.float32)
@@ -54,6 +57,39 @@ def test_the_network_is_the_one_asked_for() -> None:
     assert model.optimizer is None
     linear = build_mdn(2, hidden_units=[], input_size=1)
     assert len(linear.layers) == 2
+
+
+def test_full_covariances_from_start_to_file(tmp_path: Path) -> None:
+    offset, scale = np.array([1e9, -1e8]), np.array([2.0, 3.0])
+    standard = RNG.normal(size=(400, 2)) @ np.array([[1.0, 0.9], [0.0, 0.3]])
+    y, x = offset + scale * standard, RNG.normal(size=(400, 2))
+    model = build_mdn(
+        *(2, 2),
+        covariance_type="full",
+        hidden_units=(4,),
+        input_size=2,
+        seed=0,
+        loc=offset,
+        scale=scale,
+    )
+    assert isinstance(model.layers[-1], MixtureMultivariateNormal)
+    assert model.layers[-2].units == 2 * (1 + 2 + 3)
+    start_from_targets(model, y)
+    model.compile(tf_keras.optimizers.Adam(0.03), negative_log_likelihood)
+    model.fit(x, y, epochs=15, verbose=0, shuffle=False)
+    p = extract_parameters(model, x)
+    assert p.covariances is not None
+    correlation = np.corrcoef(y.T)[0, 1]
+    learned = p.covariance()[:, 0, 1] / p.stddev().prod(axis=1)
+    assert correlation > 0.9
+    assert learned.mean() == pytest.approx(correlation, abs=0.1)
+    assert_close = np.testing.assert_allclose
+    assert_close(p.log_prob(y), model(x).log_prob(y), atol=1e-5)
+    assert_close(to_distribution(p).log_prob(y), model(x).log_prob(y), atol=1e-5)
+    assert_close(model.predict(x, verbose=0) - offset, p.mean() - offset, atol=1e-6)
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(-p.log_prob(y).mean(), abs=1e-4)
+    save(model, tmp_path / "full")
+    np.testing.assert_array_equal(load(tmp_path / "full")(x).log_prob(y), model(x).log_prob(y))
 
 
 def test_a_seed_gives_the_same_weights_and_none_gives_others() -> None:
@@ -229,7 +265,8 @@ def with_keras_3_inside() -> tf_keras.Model:
             TypeError,
             "activation holds a Keras 3 object",
         ),
-        ({"covariance_type": "full"}, ValueError, "covariance_type must be 'diag', got 'full'"),
+        ({"covariance_type": "tied"}, ValueError, "must be 'diag' or 'full', got 'tied'"),
+        ({"covariance_type": True}, ValueError, "must be 'diag' or 'full', got True"),
         ({"min_scale": 0}, ValueError, "min_scale must be finite and greater than 0"),
         ({"input_size": 0}, ValueError, "input_size must be at least 1"),
         ({"loc": np.nan}, ValueError, "loc must be finite"),

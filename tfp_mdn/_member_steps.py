@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfp_mdn.layers import MixtureNormal
+from tfp_mdn.layers import head_class
 from tfp_mdn.losses import negative_log_likelihood
 from tfp_mdn.members import apply_members
 from tfp_mdn.preprocessing import encode
@@ -36,6 +36,7 @@ class Structure(NamedTuple):
     num_components: int
     event_size: int
     min_scale: float
+    covariance_type: str = "diag"
 
 
 class State(NamedTuple):
@@ -141,7 +142,7 @@ def _row_losses(
     layers = [
         tf.reshape(part, (-1, *shape)) for part, shape in zip(parts, structure.shapes, strict=True)
     ]
-    head = MixtureNormal(
+    head = head_class(structure.covariance_type)(
         structure.num_components, (structure.event_size,), min_scale=structure.min_scale
     )
     return negative_log_likelihood(

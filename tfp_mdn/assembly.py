@@ -12,7 +12,7 @@ import tf_keras
 
 from tfp_mdn._validation import FloatArray, as_real, as_whole_number
 from tfp_mdn.initializers import spread_start
-from tfp_mdn.layers import MixtureNormal
+from tfp_mdn.layers import MixtureHead, head_class
 from tfp_mdn.members import MemberNetwork
 from tfp_mdn.models import MixtureSequential
 from tfp_mdn.preprocessing import (
@@ -45,7 +45,7 @@ def assemble(
 ) -> tf_keras.Model:
     """Return a model for these rows, with components spread over the targets, not yet trained.
 
-    Its layers are `Standardize`, `PiecewiseLinear`, `MemberNetwork` and `MixtureNormal`.
+    Its layers are `Standardize`, `PiecewiseLinear`, `MemberNetwork` and a mixture layer.
 
     Args:
         inputs: Inputs (N, F), in their own units.
@@ -56,7 +56,7 @@ def assemble(
         seed: Seed of the first weights.
         ensemble_size: Number of networks M.
         num_components: Components K of each.
-        **structure: `hidden_units` and `activation` of `MemberNetwork`.
+        **structure: `hidden_units`, `activation` and `covariance_type` of `MemberNetwork`.
     """
     num_intervals = as_whole_number("num_intervals", num_intervals)
     min_scale = as_real("min_scale", min_scale, above=0.0)
@@ -70,7 +70,7 @@ def assemble(
     event_size = targets.shape[1]
     network = MemberNetwork(ensemble_size, num_components, event_size, **structure, name="members")
     steps = [lattice_step(column) for column in targets.T] / scale
-    head = MixtureNormal(
+    head = head_class(network.covariance_type)(
         network.ensemble_size * network.num_components,
         (event_size,),
         # The standard deviation of what rounding to the lattice has taken away.
@@ -83,7 +83,8 @@ def assemble(
     raw = tf_keras.Input((inputs.shape[1],), dtype="float64")
     model = MixtureSequential([raw, standardise, encode, network, head], name="mdn")
     standard = _standard_targets(head, targets)
-    network.start(spread_start(standard, network.num_components, head.min_scale), seed)
+    start = spread_start(standard, network.num_components, head.min_scale, network.covariance_type)
+    network.start(start, seed)
     return model
 
 
@@ -109,7 +110,7 @@ def standard_rows(
     return Rows(x, y, (weights / weights.mean()).astype(np.float32))
 
 
-def _standard_targets(head: MixtureNormal, targets: FloatArray) -> FloatArray:
+def _standard_targets(head: MixtureHead, targets: FloatArray) -> FloatArray:
     """Return targets in standard units, gross outliers drawn in."""
     standard = (targets - head.loc) / head.scale
     return draw_in(tf.constant(standard), _GROSS_OUTLIER).numpy()

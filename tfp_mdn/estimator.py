@@ -10,9 +10,9 @@ import numpy as np
 import tf_keras
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tfp_mdn._defaults import Defaults, defaults_for
+from tfp_mdn._estimator_answers import AnsweringEstimator
 from tfp_mdn._estimator_data import (
     checked_rows,
     checked_validation_rows,
@@ -21,21 +21,17 @@ from tfp_mdn._estimator_data import (
     unchanged_if_it_fails,
     weighted_rows,
 )
-from tfp_mdn._estimator_files import SavableEstimator
 from tfp_mdn._neighbours import scatter_of
-from tfp_mdn._validation import FloatArray
 from tfp_mdn.assembly import assemble, check_same_structure, standard_rows
-from tfp_mdn.extraction import extract_parameters
 from tfp_mdn.member_training import train_with_recipe
-from tfp_mdn.mixture import MixtureParameters
 from tfp_mdn.recipe import Recipe
 
 __all__ = ["MDNRegressor"]
 
-_STRUCTURE = ("num_components", "ensemble_size", "hidden_units", "activation")
+_STRUCTURE = ("num_components", "ensemble_size", "hidden_units", "activation", "covariance_type")
 
 
-class MDNRegressor(RegressorMixin, SavableEstimator):
+class MDNRegressor(RegressorMixin, AnsweringEstimator):
     """Mixture density network with the interface of a scikit-learn regressor.
 
     `fit` standardises inputs and targets, adds to each input its place among quantiles, and trains
@@ -51,6 +47,9 @@ class MDNRegressor(RegressorMixin, SavableEstimator):
         ensemble_size: Number of networks M, whose mixtures become one of M K components. Five win
             0.01 to 0.3 nats over one, for less than five times the time.
         activation: Activation of the hidden layers; a smooth one gives smooth parameters over x.
+        covariance_type: "diag": the dimensions of y are independent within a component; "full":
+            each component has a covariance matrix, which learns targets that move together with
+            fewer components.
         num_intervals: Intervals between quantiles that each feature is placed in, which lets the
             network bend as sharply as trees do; 1 leaves the features as they are. None takes 8 to
             64, fewer for many features: more where there are more rows, fewer where their
@@ -101,6 +100,7 @@ class MDNRegressor(RegressorMixin, SavableEstimator):
         *,
         ensemble_size: int = 5,
         activation: str = "gelu",
+        covariance_type: str = "diag",
         num_intervals: int | None = None,
         min_scale: float = 1e-3,
         learning_rate: float = 1e-2,
@@ -118,6 +118,7 @@ class MDNRegressor(RegressorMixin, SavableEstimator):
         self.hidden_units = hidden_units
         self.ensemble_size = ensemble_size
         self.activation = activation
+        self.covariance_type = covariance_type
         self.num_intervals = num_intervals
         self.min_scale = min_scale
         self.learning_rate = learning_rate
@@ -210,64 +211,12 @@ class MDNRegressor(RegressorMixin, SavableEstimator):
         )
         self.model_, self._target_ndim, self.target_names_ = model, ndim, names
 
-    def predict_parameters(self, X: ArrayLike) -> MixtureParameters:
-        """Return the mixture at each row of X (N, F), in units of y."""
-        check_is_fitted(self, "model_")
-        inputs = validate_data(self, X, dtype=np.float64, reset=False)
-        return extract_parameters(self.model_, inputs)
-
-    def predict(
-        self,
-        X: ArrayLike,
-        return_std: bool = False,  # noqa: FBT001, FBT002  scikit-learn's own signature
-    ) -> FloatArray | tuple[FloatArray, FloatArray]:
-        """Return the conditional mean, and the conditional standard deviation if asked for.
-
-        Args:
-            X: Inputs of shape (N, F).
-            return_std: Whether to return a pair.
-
-        Returns:
-            Array (N,) or (N, D), as y was in `fit`; or two of them. In units of y.
-        """
-        parameters = self.predict_parameters(X)
-        mean = self._like_target(parameters.mean())
-        return (mean, self._like_target(parameters.stddev())) if return_std else mean
-
-    def predict_quantile(self, X: ArrayLike, q: ArrayLike) -> FloatArray:
-        """Return conditional quantiles of a target of one dimension, in units of y.
-
-        Args:
-            X: Inputs of shape (N, F).
-            q: A level or an array of levels (Q,), from 0 to 1.
-
-        Returns:
-            Array (N,) for one level, (Q, N) for an array of them.
-        """
-        return self.predict_parameters(X).quantile(q)
-
-    def predict_interval(self, X: ArrayLike, coverage: float = 0.9) -> FloatArray:
-        """Return the central interval of that probability, (N, 2), in units of y, for D = 1."""
-        return self.predict_parameters(X).interval(coverage)
-
-    def sample(self, X: ArrayLike, size: int = 1, random_state: Any = None) -> FloatArray:
-        """Draw `size` targets for each row of X (N, F); returns (S, N, D) in units of y."""
-        rng = np.random.default_rng(source_of_randomness(random_state).randint(2**31 - 1))
-        return self.predict_parameters(X).sample(size, rng)
-
-    def log_prob(self, X: ArrayLike, y: ArrayLike) -> FloatArray:
-        """Return log p(y | x) of each row, (N,), in nats."""
-        return self.predict_parameters(X).log_prob(y)
-
     def _settings(self, defaults: Defaults) -> dict[str, Any]:
         """Return the arguments, with the defaults of these rows in place of None."""
         given = self.get_params(deep=False)
         return given | {
             name: value for name, value in asdict(defaults).items() if given[name] is None
         }
-
-    def _like_target(self, values: FloatArray) -> FloatArray:
-        return values[:, 0] if self._target_ndim == 1 else values
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn what the estimator can do."""

@@ -31,6 +31,10 @@ _MixtureSameFamily, _Independent = (
 # memory grows without a gain in speed.
 _CHUNK_ROWS = 16384
 
+# Of a correlation matrix. One of less, where some dimensions determine another almost exactly,
+# would be singular once its entries are rounded to float64.
+_LEAST_EIGENVALUE = 1e-12
+
 # One compiled function per model and structure of its inputs. The functions refer to their model
 # weakly, so that an entry goes when its model does.
 _COMPILED: weakref.WeakKeyDictionary[Any, dict[Any, Callable[..., Any]]] = (
@@ -63,7 +67,8 @@ def extract_parameters(
 
     Returns:
         `MixtureParameters` of N rows, in the units of the target. Components with a full scale
-        matrix have `covariances` too.
+        matrix have `covariances` too; where some dimensions determine another to less than about a
+        millionth of its standard deviation, which float64 cannot hold, to about that.
 
     Raises:
         TypeError: If the first argument is neither a model nor a mixture of normals, or comes from
@@ -233,11 +238,24 @@ def _from_arrays(arrays: list[FloatArray]) -> MixtureParameters:
     if scales.ndim == means.ndim:
         variances, covariances = np.square(scales, out=scales), None
     else:
-        covariances = scales @ np.swapaxes(scales, -1, -2)
+        covariances = _covariances(scales)
         variances = np.diagonal(covariances, axis1=-2, axis2=-1).copy()
     for array in (weights, means, variances):
         array.setflags(write=False)  # so that they are not copied
     return MixtureParameters(weights, means, variances, covariances)
+
+
+def _covariances(factors: FloatArray) -> FloatArray:
+    """Return L L^T for triangular factors (..., D, D), positive definite after rounding too.
+
+    The correlation matrix has a determinant of prod_i (L_ii / |row i|)^2, and its least eigenvalue
+    is not below a third of that; where it may be, _LEAST_EIGENVALUE is added.
+    """
+    covariances: FloatArray = factors @ np.swapaxes(factors, -1, -2)
+    variances = np.einsum("...ii->...i", covariances)
+    squares = np.square(np.einsum("...ii->...i", factors)) / variances
+    variances[squares.prod(axis=-1) < 3.0 * _LEAST_EIGENVALUE] *= 1.0 + _LEAST_EIGENVALUE
+    return covariances
 
 
 def _as_inputs(x: Any, model: tf_keras.Model) -> tuple[Any, int]:

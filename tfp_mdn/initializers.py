@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import tensorflow_probability as tfp
 import tf_keras
 
 from tfp_mdn._validation import FloatArray, as_rows
-from tfp_mdn.layers import MixtureNormal
+from tfp_mdn.layers import MixtureHead, MixtureMultivariateNormal
 from tfp_mdn.members import KERNEL_FACTOR
 
 __all__ = ["spread_start", "start_from_targets"]
@@ -23,11 +24,12 @@ def start_from_targets(model: tf_keras.Model, y: Any) -> tf_keras.Model:
 
     The rows of `y` are ordered along their first principal axis and cut into K equal groups:
     component k starts at the mean of group k, with weight 1/K and a standard deviation of at least
-    4/K of the target's. A component that starts far from all data receives no gradient and stays
-    dead; from this start none is far.
+    4/K of the target's, without correlation. A component that starts far from all data receives no
+    gradient and stays dead; from this start none is far.
 
     Args:
-        model: Model whose last two layers are `Dense` and `layers.MixtureNormal`, with weights.
+        model: Model whose last two layers are `Dense` and a mixture layer of `tfp_mdn.layers`, with
+            weights.
         y: Targets of shape (N,) or (N, D), in target units.
 
     Returns:
@@ -44,8 +46,11 @@ def start_from_targets(model: tf_keras.Model, y: Any) -> tf_keras.Model:
         >>> model.layers[-2].bias.numpy()[2::2].round(3)
         array([0.5, 4.5], dtype=float32)
     """
-    if len(model.layers) < 2 or not isinstance(model.layers[-1], MixtureNormal):
-        msg = "model must end in a Dense layer and a tfp_mdn.layers.MixtureNormal."
+    if len(model.layers) < 2 or not isinstance(model.layers[-1], MixtureHead):
+        msg = (
+            "model must end in a Dense layer and a tfp_mdn.layers.MixtureNormal or "
+            "MixtureMultivariateNormal."
+        )
         raise TypeError(msg)
     dense, head = model.layers[-2], model.layers[-1]
     if not isinstance(dense, tf_keras.layers.Dense):
@@ -60,25 +65,36 @@ def start_from_targets(model: tf_keras.Model, y: Any) -> tf_keras.Model:
     (size,) = head.event_shape or (1,)
     standardised = (as_rows("y", y, num_columns=size) - head.loc) / head.scale
     kernel, _ = dense.get_weights()
-    bias = spread_start(standardised, head.num_components, head.min_scale)
+    full = isinstance(head, MixtureMultivariateNormal)
+    bias = spread_start(
+        standardised, head.num_components, head.min_scale, "full" if full else "diag"
+    )
     dense.set_weights([KERNEL_FACTOR * kernel, bias])
     return model
 
 
-def spread_start(y: FloatArray, num_components: int, min_scale: float) -> FloatArray:
+def spread_start(
+    y: FloatArray, num_components: int, min_scale: float, covariance_type: str = "diag"
+) -> FloatArray:
     """Return parameters of a mixture layer whose components are spread over targets.
 
     Args:
         y: Targets in standard units, (N, D).
         num_components: Number of components K.
         min_scale: Floor of the standard deviations.
+        covariance_type: "diag" or "full".
 
     Returns:
-        Parameters in the order of `layers.MixtureNormal`, (K (1 + 2 D),).
+        Parameters in the order of `layers.MixtureNormal`, or of `layers.MixtureMultivariateNormal`
+        without correlation.
     """
     means, scales = _spread_components(y, num_components)
     floored = np.maximum(scales, min_scale)
     raw_scales = floored + np.log(-np.expm1(-floored))  # the inverse of softplus
+    if covariance_type == "full":
+        raw_scales = tfp.math.fill_triangular_inverse(
+            raw_scales[..., np.newaxis] * np.eye(y.shape[1])
+        )
     components = np.concatenate([means, raw_scales], axis=1)
     return np.concatenate([np.zeros(num_components), components.ravel()])
 

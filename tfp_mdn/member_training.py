@@ -70,6 +70,7 @@ def train_with_recipe(
         network.num_components,
         network.event_size,
         head.min_scale,
+        network.covariance_type,
     )
     if held_out is None:
         parts = split(len(rows.x), network.ensemble_size, recipe.validation_fraction, rng)
@@ -186,7 +187,7 @@ class _Monitor:
         *_, self._network, head = model.layers
         self._to_units = float(np.log(head.scale).sum())
         self._has_callbacks = bool(callbacks)
-        self._callbacks = [*callbacks, *([LossPrinter(verbose)] if verbose else [])]
+        self._callbacks = [*callbacks, *([LossPrinter(verbose, unit_name="check")] if verbose else [])]
         self._model = model
         self.history: dict[str, list[float]] = {"step": [], "loss": [], "val_loss": []}
 

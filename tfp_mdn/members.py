@@ -11,6 +11,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from tfp_mdn._validation import as_whole_number, as_whole_numbers
+from tfp_mdn.layers import head_class
 
 __all__ = ["KERNEL_FACTOR", "MemberNetwork", "apply_members", "merge_members"]
 
@@ -24,8 +25,9 @@ class MemberNetwork(tf_keras.layers.Layer):
     """M fully connected networks side by side, whose mixtures become one of M K components.
 
     Member m maps an input to the parameters of K components; the layer returns those of the
-    mixture (1/M) sum_m p_m(y | x), in the order of `layers.MixtureNormal(M * K)`. The members share
-    nothing but their shape, and each layer of all of them is one batched product.
+    mixture (1/M) sum_m p_m(y | x), in the order of `layers.MixtureNormal(M * K)`, or of
+    `layers.MixtureMultivariateNormal` where covariances are full. The members share nothing but
+    their shape, and each layer of all of them is one batched product.
 
     Args:
         ensemble_size: Number of networks M.
@@ -33,6 +35,7 @@ class MemberNetwork(tf_keras.layers.Layer):
         event_size: Dimensions D of the target.
         hidden_units: Units of each hidden layer.
         activation: Activation of the hidden layers, as `tf_keras.layers.Dense` takes it.
+        covariance_type: "diag" or "full", which decides what a component's parameters are.
         **kwargs: Keyword arguments of `tf_keras.layers.Layer`.
 
     References:
@@ -52,6 +55,7 @@ class MemberNetwork(tf_keras.layers.Layer):
         event_size: int,
         hidden_units: Sequence[int] = (32, 32, 32),
         activation: str | Callable[[tf.Tensor], tf.Tensor] = "gelu",
+        covariance_type: str = "diag",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -60,12 +64,15 @@ class MemberNetwork(tf_keras.layers.Layer):
         self.event_size = as_whole_number("event_size", event_size)
         self.hidden_units = as_whole_numbers("hidden_units", hidden_units)
         self.activation = tf_keras.activations.get(activation)
+        self.covariance_type = covariance_type
+        self._num_outputs = int(
+            head_class(covariance_type).params_size(self.num_components, (self.event_size,))
+        )
         self._kernels_and_biases: list[tf.Variable] = []
 
     def build(self, input_shape: Any) -> None:
         """Make the weights: kernels (M, inputs, units) and biases (M, units), layer by layer."""
-        outputs = self.num_components * (1 + 2 * self.event_size)
-        sizes = [int(input_shape[-1]), *self.hidden_units, outputs]
+        sizes = [int(input_shape[-1]), *self.hidden_units, self._num_outputs]
         for place, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
             for name, shape in (("kernel", (fan_in, fan_out)), ("bias", (fan_out,))):
                 # `start` fills them: an initializer of tf_keras would draw from Python's `random`.
@@ -83,7 +90,7 @@ class MemberNetwork(tf_keras.layers.Layer):
         it.
 
         Args:
-            output_bias: Parameters that each member starts from, (K (1 + 2 D),).
+            output_bias: Parameters that each member starts from, those of one mixture layer.
             seed: Seed of the draws.
         """
         rng = np.random.default_rng(seed)
@@ -115,7 +122,7 @@ class MemberNetwork(tf_keras.layers.Layer):
             variable.assign(part.reshape(variable.shape))
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Return the parameters (N, M K (1 + 2 D)) of the merged mixture at inputs (N, F)."""
+        """Return the parameters (N, ...) of the merged mixture at inputs (N, F)."""
         inputs = tf.broadcast_to(
             inputs, tf.concat([[self.ensemble_size], tf.shape(inputs)], axis=0)
         )
@@ -131,6 +138,7 @@ class MemberNetwork(tf_keras.layers.Layer):
             "event_size": self.event_size,
             "hidden_units": self.hidden_units,
             "activation": tf_keras.activations.serialize(self.activation),
+            "covariance_type": self.covariance_type,
         }
 
 
@@ -151,7 +159,7 @@ def apply_members(
 
 
 def merge_members(separate: tf.Tensor, num_components: int) -> tf.Tensor:
-    """Return the parameters (N, M K (1 + 2 D)) of the equal mixture of M mixtures (M, N, ...)."""
+    """Return the parameters (N, ...) of the equal mixture of M mixtures (M, N, ...)."""
     logits, components = tf.split(
         tf.transpose(separate, (1, 0, 2)),
         [num_components, separate.shape[-1] - num_components],

@@ -7,24 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tf_keras
-from numpy.typing import NDArray
 
-from tfp_mdn._keras import (
-    check_input_shape,
-    check_target_shape,
-    reject_keras3,
-    reject_keras3_in_model,
-)
-from tfp_mdn._validation import (
-    as_finite_array,
-    as_real_array,
-    as_whole_number,
-    as_whole_numbers,
-    check_finite,
-)
-from tfp_mdn.layers import DEFAULT_MIN_SCALE, MixtureNormal
+from tfp_mdn._keras import reject_keras3, reject_keras3_in_model
+from tfp_mdn._model_data import checked_data
+from tfp_mdn._validation import as_finite_array, as_whole_number, as_whole_numbers
+from tfp_mdn.layers import DEFAULT_MIN_SCALE, head_class
 
 __all__ = ["build_mdn"]
 
@@ -45,8 +33,9 @@ def build_mdn(
 ) -> tf_keras.Model:
     """Build an uncompiled mixture density network, whose call returns a distribution.
 
-    The network is `backbone`, or dense hidden layers, followed by one linear layer of
-    K (1 + 2 D) units and a `layers.MixtureNormal`. Compile it with
+    The network is `backbone`, or dense hidden layers, followed by a linear layer and a mixture
+    layer: K (1 + 2 D) units and `layers.MixtureNormal`, or with full covariances
+    K (1 + D + D (D + 1) / 2) units and `layers.MixtureMultivariateNormal`. Compile it with
     `loss=tfp_mdn.negative_log_likelihood` and train it with `fit`. Beyond what `tf_keras` does, the
     model checks what `compile`, `fit`, `evaluate` and `predict` are given.
 
@@ -57,8 +46,10 @@ def build_mdn(
         activation: Activation of the hidden layers; likewise.
         backbone: A `tf_keras` model or layer that maps the inputs to features of shape (N, units),
             or (N, T, units) for sequences.
-        covariance_type: "diag": the dimensions of a component are independent.
-        min_scale: Floor of the standard deviations, in units of `scale`.
+        covariance_type: "diag": the dimensions of a component are independent; "full": each
+            component has a covariance matrix of its own.
+        min_scale: Floor of the standard deviations, in units of `scale`; with full covariances,
+            of the diagonals of their triangular factors.
         input_size: Number of input features F, to build the weights now; None leaves it to the
             first data.
         loc: Location of the target, a number or D numbers in target units. With `scale`, the
@@ -83,10 +74,7 @@ def build_mdn(
     num_components = as_whole_number("num_components", num_components)
     event_shape = (as_whole_number("event_size", event_size),)
     reject_keras3("activation", activation)
-    if covariance_type != "diag":
-        msg = f"covariance_type must be 'diag', got {covariance_type!r}."
-        raise ValueError(msg)
-    head = MixtureNormal(
+    head = head_class(covariance_type)(
         num_components,
         event_shape,
         min_scale=min_scale,
@@ -143,21 +131,21 @@ class _ChecksItsData:
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train the model; see `tf_keras.Model.fit`."""
         reject_keras3("callbacks", kwargs.get("callbacks"))
-        x, y = _checked_data(self, x, y, kwargs.get("sample_weight"))
+        x, y = checked_data(self, x, y, kwargs.get("sample_weight"))
         validation = kwargs.get("validation_data")
         if isinstance(validation, list | tuple) and len(validation) in (2, 3):
-            held_out = _checked_data(self, *validation, prefix="validation ")
+            held_out = checked_data(self, *validation, prefix="validation ")
             kwargs["validation_data"] = (*held_out, *validation[2:])
         return super().fit(x, y, *args, **kwargs)  # type: ignore[misc]
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Return the loss on given data; see `tf_keras.Model.evaluate`."""
-        x, y = _checked_data(self, x, y, kwargs.get("sample_weight"))
+        x, y = checked_data(self, x, y, kwargs.get("sample_weight"))
         return super().evaluate(x, y, *args, **kwargs)  # type: ignore[misc]
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Return conditional means as an array of shape (N, D); see `tf_keras.Model.predict`."""
-        x, _ = _checked_data(self, x)
+        x, _ = checked_data(self, x)
         return super().predict(x, *args, **kwargs)  # type: ignore[misc]
 
 
@@ -188,68 +176,3 @@ def _check_backbone(backbone: Any, input_size: int | None) -> None:
 def _has_graph(backbone: Any) -> bool:
     """Tell whether a backbone is a model whose inputs and outputs are known already."""
     return isinstance(backbone, tf_keras.Model) and backbone.inputs is not None
-
-
-def _checked_data(
-    model: Any, x: Any, y: Any = None, sample_weight: Any = None, *, prefix: str = ""
-) -> tuple[Any, Any]:
-    """Return x and y, or raise if they are unfit to be trained on or predicted from.
-
-    Datasets, generators and other sources that cannot be looked into without using them up pass.
-    """
-    if not isinstance(x, np.ndarray | tf.Tensor | list | tuple | dict) and not hasattr(x, "iloc"):
-        return x, y
-    inputs = [_checked_rows(f"{prefix}x", leaf) for leaf in tf.nest.flatten(x)]
-    for array in inputs:
-        check_input_shape(f"{prefix}x", array.shape, model)
-        if array.dtype.kind != "f" and not model.built:
-            msg = f"{prefix}x must hold floating-point numbers, got {array.dtype}."
-            raise TypeError(msg)
-        if (
-            array.ndim == 1
-            and not model.built
-            and isinstance(model.layers[0], tf_keras.layers.Dense)
-        ):
-            msg = (
-                f"{prefix}x must have shape (N, F), got {array.shape}; write x[:, None] for F = 1."
-            )
-            raise ValueError(msg)
-    num_rows = len(inputs[0])
-    named = [(f"{prefix}y", y), (f"{prefix}sample_weight", sample_weight)]
-    for name, values in [(name, values) for name, values in named if values is not None]:
-        array = _checked_rows(name, values)
-        if len(array) != num_rows:
-            msg = f"{name} must have {num_rows} rows as {prefix}x has, got {len(array)}."
-            raise ValueError(msg)
-    if y is not None:
-        target = np.asarray(y)
-        check_target_shape(f"{prefix}y", target.shape, model)
-        if target.dtype.kind != "f":
-            msg = (
-                f"{prefix}y must hold floating-point numbers, got {target.dtype}. "
-                "Convert it first, for instance with y.astype('float32')."
-            )
-            raise TypeError(msg)
-    # Keras rounds arrays to float32, but not tensors: where the model computes in float64, a target
-    # or an input of 1e9 + 1 would lose its last digits without a word.
-    if model.inputs and model.inputs[0].dtype == tf.float64:
-        x = tf.nest.map_structure(_as_float64, x)
-    if y is not None and model.layers[-1].compute_dtype == "float64":
-        y = _as_float64(y)
-    return x, y
-
-
-def _as_float64(values: Any) -> tf.Tensor:
-    return tf.convert_to_tensor(np.asarray(values, np.float64))
-
-
-def _checked_rows(name: str, values: Any) -> NDArray[Any]:
-    array = as_real_array(name, values)
-    if array.ndim == 0 or array.size == 0:
-        msg = (
-            f"{name} must be an array with at least one row, got shape {array.shape}. "
-            f"Make one array of nested lists: numpy.asarray({name})."
-        )
-        raise ValueError(msg)
-    check_finite(name, array)
-    return array

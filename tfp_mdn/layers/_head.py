@@ -1,9 +1,10 @@
-"""Mixture layers that end a Keras model, so that calling the model returns a distribution."""
+"""What the mixture layers share: their arguments, their files, and the distribution's tensor."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,10 @@ from tfp_mdn._distribution import MixtureDistribution
 from tfp_mdn._keras import reject_keras3
 from tfp_mdn._validation import FloatArray, as_finite_array, as_real, as_whole_number
 
-__all__ = ["DEFAULT_MIN_SCALE", "MixtureNormal"]
+if TYPE_CHECKING:
+    from typing_extensions import Self  # from 3.11 on, typing has it
+
+__all__ = ["DEFAULT_MIN_SCALE", "MixtureHead", "as_event_shape", "lower_bound"]
 
 tfd = tfp.distributions
 
@@ -35,49 +39,25 @@ _CONVERSIONS = {
 }
 
 
-@tf_keras.saving.register_keras_serializable(package="tfp_mdn")
-class MixtureNormal(tfp.layers.MixtureNormal):
-    """A mixture of independent normals as the last layer of a `tf_keras` model.
+class MixtureHead(tfp.layers.DistributionLambda):
+    """A mixture as the last layer of a model, of which a subclass knows the components.
 
-    The density that it returns for parameters `logits` (K), and `location` and `raw_scale` (K, D):
-
-        p(y) = sum_k softmax(logits)_k prod_d N(y_d | m_kd, s_kd^2),
-        m = loc + scale * location,    s = scale * max(softplus(raw_scale), min_scale)
-
-    The order of the parameters is that of `tfp.layers.MixtureNormal`, so weights trained with it
-    give equal outputs here. Unlike it, the layer saves and reloads in safe mode, never divides by a
-    vanished scale, and becomes the conditional mean where Keras needs a tensor.
+    Its input is K logits, followed by the parameters of each component in turn.
 
     Args:
         num_components: Number of components K.
-        event_shape: Shape of one target: `(D,)`, an integer D, or `()` for a scalar.
-        min_scale: Floor of every standard deviation, in units of `scale`.
-        loc: Location of the affine map of the target: a number or D numbers, in target units.
-        scale: Scale of that map, likewise; the network then works in standard units. A location
-            above 10,000 scales has no room in float32: pass `dtype="float64"` too.
-        convert_to_tensor_fn: What stands in for the distribution as a tensor, in `model.predict`
-            for instance: "mean", "sample", "stddev" or "variance".
-        **kwargs: Keyword arguments of `tf_keras.layers.Layer`, such as `name` and `dtype`.
-
-    Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If a number is out of range or a shape does not fit `event_shape`.
-
-    References:
-        C. M. Bishop (1994), Mixture density networks, technical report NCRG/94/004, Aston
-        University.
-
-    Example:
-        >>> import tensorflow as tf
-        >>> layer = MixtureNormal(3, event_shape=(2,))
-        >>> layer(tf.zeros((5, layer.params_size(3, (2,))))).batch_shape
-        TensorShape([5])
+        event_shape: Shape of one target.
+        convert_to_tensor_fn: "mean", "sample", "stddev" or "variance".
+        min_scale: Floor of the scales, in units of `scale`.
+        loc: Location of the affine map of the target: a number or D numbers.
+        scale: Scale of that map, likewise.
+        **kwargs: Keyword arguments of `tf_keras.layers.Layer`.
     """
 
     def __init__(
         self,
         num_components: int,
-        event_shape: int | Sequence[int] = (1,),
+        event_shape: int | Sequence[int],
         convert_to_tensor_fn: str | Callable[[Any], Any] = "mean",
         *,
         min_scale: float = DEFAULT_MIN_SCALE,
@@ -86,9 +66,13 @@ class MixtureNormal(tfp.layers.MixtureNormal):
         **kwargs: Any,
     ) -> None:
         num_components = as_whole_number("num_components", num_components)
-        event_shape = _as_event_shape(event_shape)
+        event_shape = as_event_shape(event_shape)
         self._conversion_name = _conversion_name(convert_to_tensor_fn)
-        super().__init__(num_components, event_shape, _CONVERSIONS[self._conversion_name], **kwargs)
+        conversion = _CONVERSIONS[self._conversion_name]
+        # Of TFP's own mixture layer, which a subclass may be as well, this is all that is needed.
+        tfp.layers.DistributionLambda.__init__(self, self._distribution, conversion, **kwargs)
+        self._num_components = num_components
+        self._event_shape = event_shape
         self._min_scale = as_real("min_scale", min_scale, above=0.0)
         self._loc = _as_per_dimension("loc", loc, event_shape)
         self._scale = _as_per_dimension("scale", scale, event_shape)
@@ -100,6 +84,15 @@ class MixtureNormal(tfp.layers.MixtureNormal):
         self._params_size = int(self.params_size(num_components, event_shape))
         # What `tf_keras.layers.Lambda` calls: in place of the function that the parent closes over.
         self.function = self._distribution_and_tensor
+
+    @staticmethod
+    @abstractmethod
+    def params_size(num_components: int, event_shape: Any) -> Any:
+        """Return the number of parameters of a row."""
+
+    @abstractmethod
+    def _components(self, params: tf.Tensor) -> tfp.distributions.Distribution:
+        """Return the components that parameters of shape (..., K, size) describe."""
 
     @property
     def num_components(self) -> int:
@@ -113,7 +106,7 @@ class MixtureNormal(tfp.layers.MixtureNormal):
 
     @property
     def min_scale(self) -> float:
-        """Floor of every standard deviation, in units of `scale`."""
+        """Floor of the standard deviations or of the diagonals, in units of `scale`."""
         return self._min_scale
 
     @property
@@ -135,11 +128,12 @@ class MixtureNormal(tfp.layers.MixtureNormal):
             raise TypeError(msg)
         size = inputs.shape[-1] if len(inputs.shape) else None
         if size != self._params_size:
+            name = type(self).__name__
             msg = (
-                f"MixtureNormal({self._num_components}, event_shape={self.event_shape}) needs "
+                f"{name}({self._num_components}, event_shape={self.event_shape}) needs "
                 f"{self._params_size} parameters a row in the last axis of its input, got shape "
                 f"{tuple(inputs.shape)}. End the network in "
-                f"Dense(MixtureNormal.params_size({self._num_components}, {self.event_shape}))."
+                f"Dense({name}.params_size({self._num_components}, {self.event_shape}))."
             )
             raise ValueError(msg)
         return super().__call__(inputs, *args, **kwargs)
@@ -159,7 +153,7 @@ class MixtureNormal(tfp.layers.MixtureNormal):
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> MixtureNormal:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the layer that `get_config` describes."""
         # `Lambda.from_config` looks for a function in the configuration; there is none here.
         return cls(**config)
@@ -180,21 +174,15 @@ class MixtureNormal(tfp.layers.MixtureNormal):
     def _distribution(self, params: tf.Tensor) -> tfp.distributions.MixtureSameFamily:
         if params.dtype in (tf.float16, tf.bfloat16):
             params = tf.cast(params, tf.float32)  # half precision has no room for densities
-        count, (size,) = self._num_components, self.event_shape or (1,)
+        count = self._num_components
         logits, rest = params[..., :count], params[..., count:]
-        shape = tf.concat([tf.shape(params)[:-1], [count, 2 * size]], axis=0)
-        location, raw_scale = tf.split(tf.reshape(rest, shape), 2, axis=-1)
-        unit = tf.constant(self._scale, params.dtype)
-        means = tf.constant(self._loc, params.dtype) + unit * location
-        scales = unit * _lower_bound(tf.nn.softplus(raw_scale), self._min_scale)
-        if self.event_shape:
-            components = tfd.Independent(tfd.Normal(means, scales), reinterpreted_batch_ndims=1)
-        else:
-            components = tfd.Normal(means[..., 0], scales[..., 0])
+        size = self._params_size // count - 1
+        shape = tf.concat([tf.shape(params)[:-1], [count, size]], axis=0)
+        components = self._components(tf.reshape(rest, shape))
         return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), components)
 
 
-def _lower_bound(values: tf.Tensor, bound: float) -> tf.Tensor:
+def lower_bound(values: tf.Tensor, bound: float) -> tf.Tensor:
     """Return max(values, bound), whose gradient at the floor passes only where it leads upwards.
 
     A plain maximum has no gradient below the bound, so a component that once fell there would
@@ -214,7 +202,8 @@ def _lower_bound(values: tf.Tensor, bound: float) -> tf.Tensor:
     return bounded(values)
 
 
-def _as_event_shape(event_shape: int | Sequence[int]) -> tuple[int, ...]:
+def as_event_shape(event_shape: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of one target, () or (D,), or raise if it is none."""
     if isinstance(event_shape, list | tuple | tf.TensorShape | np.ndarray):
         sizes = tuple(as_whole_number("event_shape", size) for size in event_shape)
     else:

@@ -1,4 +1,4 @@
-"""The mixture layer against SciPy, against stock TFP, and where stock TFP goes wrong."""
+"""The layer of independent normals against SciPy, stock TFP, and where stock TFP goes wrong."""
 
 from __future__ import annotations
 
