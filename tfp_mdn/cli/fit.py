@@ -1,0 +1,166 @@
+"""The command `fit`: from a table to a saved model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tfp_mdn.cli.options import (
+    FULL_PATH,
+    json_option,
+    quiet_option,
+    reads_table,
+    seed_option,
+)
+
+if TYPE_CHECKING:
+    from tfp_mdn.cli.places import TableSource
+
+__all__ = ["fit"]
+
+
+def _as_units(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        units = tuple(int(number) for number in value.split(","))
+    except ValueError:
+        units = ()
+    if not units or min(units) < 1:
+        message = f"{value!r} is not a list of whole numbers such as 64,64."
+        raise click.BadParameter(message)
+    return units
+
+
+@click.command()
+@click.option(
+    "-o", "--output", type=FULL_PATH, required=True, metavar="MODEL", help="Directory to write."
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="COLUMN",
+    help="Column to predict; repeat it for several at once.",
+)
+@click.option(
+    "--feature",
+    "features",
+    multiple=True,
+    metavar="COLUMN",
+    help="Column to predict from; repeatable.  [default: all others]",
+)
+@click.option(
+    "--categorical",
+    multiple=True,
+    metavar="COLUMN",
+    help="Feature of names, not numbers, to encode one-hot; repeatable.",
+)
+@click.option("--ignore", multiple=True, metavar="COLUMN", help="No feature; repeatable.")
+@click.option("--weight", metavar="COLUMN", help="How much each row counts.")
+@click.option(
+    "--components",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    metavar="NUMBER",
+    help="Normal densities that each network mixes.",
+)
+@click.option(
+    "--members",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    metavar="NUMBER",
+    help="Networks, trained on different rows and merged into one model.",
+)
+@click.option(
+    "--hidden",
+    callback=_as_units,
+    metavar="UNITS",
+    help="Hidden layers, such as 64,64.  [default: by the table]",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    metavar="NUMBER",
+    help="Training steps.  [default: 0.8 per row, 2000 to 8000]",
+)
+@click.option(
+    "--validation-fraction",
+    type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
+    default=0.1,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of the rows that a network does not learn from, but is chosen by.",
+)
+@seed_option
+@reads_table()
+@json_option
+@quiet_option
+def fit(
+    data: TableSource,
+    output: Path,
+    targets: tuple[str, ...],
+    features: tuple[str, ...],
+    categorical: tuple[str, ...],
+    ignore: tuple[str, ...],
+    weight: str | None,
+    components: int,
+    members: int,
+    hidden: tuple[int, ...] | None,
+    steps: int | None,
+    validation_fraction: float,
+    seed: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Train on the table DATA and save the model.
+
+    The model is written as a directory, in place of an older model of that name. Ctrl-C leaves the
+    older one.
+    """
+    from tfp_mdn.cli.models import fit_model, held_out_score
+    from tfp_mdn.cli.places import is_quiet
+    from tfp_mdn.cli.roles import check_numeric, features_of
+    from tfp_mdn.tables import Columns, numeric_columns
+
+    table = data.read()
+    names = features_of(table, data.name, features, categorical, (*targets, *ignore), weight)
+    weights = () if weight is None else (weight,)
+    kept = data.without_missing(table, [*names, *targets, *weights])
+    check_numeric(kept, [*names, *targets, *weights], names, categorical, data.name)
+    columns = Columns.learn(kept, names, categorical, data.name)
+    settings = {
+        **{"num_components": components, "ensemble_size": members, "hidden_units": hidden},
+        **{"num_steps": steps, "validation_fraction": validation_fraction, "random_state": seed},
+    }
+    model = fit_model(
+        columns.encode(kept, data.name),
+        numeric_columns(kept, targets, data.name),
+        output,
+        columns=columns,
+        weights=numeric_columns(kept, weights, data.name)[weight] if weight else None,
+        **settings,
+    )
+    score = held_out_score(model)
+    summary: dict[str, Any] = {
+        **{"model": str(output), "rows": len(kept), "rows_dropped": len(table) - len(kept)},
+        **{"columns": list(names), "categories": columns.to_dict(), "targets": list(targets)},
+        **{"members": members, "components": components, "steps": int(model.history_["step"][-1])},
+        **{"held_out_log_score": score, "seed": seed},
+    }
+    if as_json:
+        click.echo(json.dumps(summary, ensure_ascii=False))
+    elif not is_quiet():
+        click.echo(
+            f"{len(kept)} rows, {len(columns.features)} feature(s), "
+            f"{members} network(s) of {components} components, {summary['steps']} steps\n"
+            f"log score on the rows held out to choose the weights: {score:.4f} nats per row "
+            "(-log p; lower is better)\n"
+            f"model written to {output}"
+        )
