@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import base64
+import errno
 import json
 import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
+import textwrap
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +19,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -23,9 +28,11 @@ import tf_keras
 from tfp_mdn import persistence
 from tfp_mdn.estimator import MDNRegressor
 from tfp_mdn.losses import negative_log_likelihood
+from tfp_mdn.model_directory import read_metadata
 from tfp_mdn.models import build_mdn
 from tfp_mdn.persistence import load, save
 
+ROOT = Path(__file__).resolve().parent.parent
 X = np.random.default_rng(0).normal(size=(12, 2)).astype(np.float32)
 Y = X[:, :1]
 
@@ -58,7 +65,7 @@ def test_the_directory_is_what_the_documentation_says(original: tuple[Any, Path]
     model, path = original
     assert sorted(part.name for part in path.iterdir()) == ["metadata.json", "model.keras"]
     metadata = json.loads((path / "metadata.json").read_text())
-    assert metadata["schema_version"] == persistence.SCHEMA_VERSION == 1
+    assert metadata["schema_version"] == persistence.SCHEMA_VERSION == 2
     assert metadata["kind"] == "model"
     assert metadata["versions"]["tensorflow"] == tf.__version__
     assert os.listdir(path.parent) == ["model"]
@@ -127,7 +134,7 @@ def test_a_saved_model_is_replaced_whole(saved: Path) -> None:
 
 
 def fail(*_: Any, **__: Any) -> None:
-    raise OSError("no space left on device")
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("exists", [False, True])
@@ -135,8 +142,9 @@ def fail(*_: Any, **__: Any) -> None:
     ("owner", "name"),
     [
         (tf_keras.Sequential, "save"),
+        (zipfile.ZipFile, "open"),
         (Path, "write_text"),
-        (Path, "rename"),
+        (os, "fsync"),
         (tempfile, "TemporaryDirectory"),
     ],
 )
@@ -153,28 +161,40 @@ def test_a_failure_at_any_point_loses_nothing_and_leaves_nothing(
         shutil.copytree(original[1], path)
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, fail)
-        with pytest.raises(OSError, match="no space left"):
+        with pytest.raises(OSError, match="model c.* be written .No space left on device.; noth"):
             save(make_model(), path)
     assert os.listdir(tmp_path) == (["model"] if exists else [])
     if exists:
         assert_same_predictions(load(path), original[0])
 
 
-def test_the_old_model_comes_back_if_the_new_one_cannot_be_moved_in(
-    original: tuple[tf_keras.Model, Path], saved: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_disk_that_fills_up_and_a_kill_leave_the_older_model(
+    original: tuple[tf_keras.Model, Path], saved: Path
 ) -> None:
-    rename = Path.rename
-
-    def rename_all_but_new(self: Path, target: Path) -> Path:
-        if self.name == "new":
-            raise KeyboardInterrupt
-        return rename(self, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", rename_all_but_new)
-        with pytest.raises(KeyboardInterrupt):
-            save(make_model(), saved)
-    assert os.listdir(saved.parent) == ["model"]
+    code = """
+    import os, resource, signal, sys
+    import tfp_mdn
+    from tfp_mdn import model_directory
+    model = tfp_mdn.build_mdn(hidden_units=(500, 500), input_size=2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    try:
+        tfp_mdn.save(model, sys.argv[1])
+    except OSError as error:
+        print(error, flush=True)
+    small = tfp_mdn.build_mdn(hidden_units=(2,), input_size=2)
+    model_directory.json.dumps = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+    tfp_mdn.save(small, sys.argv[1])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(saved)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert "could not be written" in done.stdout
+    assert "too large" in done.stdout
     assert_same_predictions(load(saved), original[0])
 
 
@@ -268,32 +288,10 @@ def write(path: Path, name: str, data: bytes) -> None:
     (path / name).write_bytes(data)
 
 
-def truncate(path: Path, share: float) -> None:
-    data = (path / "model.keras").read_bytes()
-    write(path, "model.keras", data[: int(share * len(data))])
-
-
-def flip(path: Path) -> None:
-    """Change one byte of the stored weights."""
-    with zipfile.ZipFile(path / "model.keras") as archive:
-        info = archive.getinfo("model.weights.h5")
-    data = bytearray((path / "model.keras").read_bytes())
-    data[info.header_offset + 2000] ^= 0xFF
-    write(path, "model.keras", bytes(data))
-
-
-def encrypt(path: Path) -> None:
-    """Set the flags that say that the first member is encrypted."""
-    data = bytearray((path / "model.keras").read_bytes())
-    data[data.find(b"PK\x03\x04") + 6] |= 1
-    data[data.find(b"PK\x01\x02") + 8] |= 1
-    write(path, "model.keras", bytes(data))
-
-
-def replace_archive(path: Path, members: dict[str, str]) -> None:
-    with zipfile.ZipFile(path / "model.keras", "w") as archive:
-        for name, text in members.items():
-            archive.writestr(name, text)
+def hidden_link(path: Path, name: str) -> None:
+    """Put a symbolic link to a file elsewhere in place of a file."""
+    (path / name).rename(path.parent / name)
+    (path / name).symlink_to(path.parent / name)
 
 
 @pytest.mark.parametrize(
@@ -306,23 +304,24 @@ def replace_archive(path: Path, members: dict[str, str]) -> None:
         (lambda p: write(p, "metadata.json", b"[" * 100000), "is not a saved tfp_mdn model"),
         (lambda p: write(p, "metadata.json", b"{}"), "is not a saved tfp_mdn model"),
         (lambda p: edit_metadata(p, format="other"), "its format is 'other'"),
-        (lambda p: edit_metadata(p, schema_version=2), "schema version 2, .* up to 1. Install a n"),
+        (lambda p: edit_metadata(p, schema_version=3), "schema version 3, .* up to 2. Install a n"),
         (lambda p: edit_metadata(p, schema_version="1"), "schema version 1"),
         (lambda p: edit_metadata(p, schema_version=True), "schema version True"),
         (lambda p: edit_metadata(p, schema_version=0), "schema version 0"),
         (lambda p: edit_metadata(p, kind="Booster"), "holds a 'Booster', which this package does"),
-        (lambda p: edit_metadata(p, kind=["model"]), "which this package does not know"),
+        (lambda p: edit_metadata(p, kind=["model"]), "metadata.json has no valid kind"),
         (lambda p: edit_metadata(p, kind="MDNRegressor"), "does not describe a MDNRegressor"),
         (lambda p: (p / "model.keras").unlink(), "is damaged: model.keras is missing"),
-        (lambda p: write(p, "model.keras", b""), "is damaged or not a Keras model"),
-        (lambda p: truncate(p, 0.5), "is damaged or not a Keras model"),
-        (lambda p: truncate(p, 0.99), "is damaged or not a Keras model"),
-        (flip, "model.weights.h5 does not match its checksum"),
-        (encrypt, "is damaged or not a Keras model .*encrypted"),
-        (lambda p: replace_archive(p, {}), "is damaged or not a Keras model"),
-        (lambda p: replace_archive(p, {"config.json": "{"}), "is damaged or not a Keras model"),
-        (lambda p: replace_archive(p, {"config.json": "[" * 100000}), "is damaged or not a Keras"),
-        (lambda p: replace_archive(p, {"config.json": "{}"}), "could not be loaded"),
+        (lambda p: write(p, "model.keras", b""), "model.keras does not match its SHA-256 checks"),
+        (lambda p: edit_metadata(p, files={}, schema_version=1, kind="MDN"), "holds a 'MDN'"),
+        (lambda p: edit_metadata(p, files=None), "metadata.json has no valid files"),
+        (lambda p: edit_metadata(p, files={"../a": {}}), "metadata.json has no valid files"),
+        (lambda p: edit_metadata(p, files={"other": {}}), "is damaged: other is missing"),
+        (lambda p: edit_metadata(p, files={"model.keras": {}}), "does not match its SHA-256"),
+        (lambda p: edit_metadata(p, feature_names=[1]), "has no valid feature_names"),
+        (lambda p: edit_metadata(p, versions="2", extras=[]), "has no valid versions, extras"),
+        (lambda p: hidden_link(p, "model.keras"), "model.keras is a symbolic link"),
+        (lambda p: hidden_link(p, "metadata.json"), "is a symbolic link"),
     ],
 )
 def test_damaged_directories(saved: Path, damage: Callable[[Path], Any], message: str) -> None:
@@ -352,133 +351,6 @@ def test_an_estimator_s_damaged_metadata(saved: Path, changes: dict[str, Any]) -
     edit_metadata(saved, kind="MDNRegressor", **changes)
     with pytest.raises(ValueError, match="does not describe a MDNRegressor"):
         load(saved)
-
-
-# Hostile archives. Each names something that could run code, read or write files, in one of the
-# ways in which tf_keras finds what a configuration names.
-
-MARK = "hostile-code-ran"
-
-
-def touch() -> Any:
-    """Return an object whose unpickling leaves a file behind in the working directory."""
-
-    class Touch:
-        def __reduce__(self) -> Any:
-            return os.mkdir, (MARK,)
-
-    return Touch()
-
-
-PICKLED = base64.b64encode(pickle.dumps(touch())).decode()
-LAMBDA = {
-    "class_name": "__lambda__",
-    "config": {"value": "4wEA", "defaults": None, "closure": None},
-}
-
-
-def named(module: Any, name: Any, config: Any, registered: Any = None) -> dict[str, Any]:
-    return {
-        "module": module,
-        "class_name": name,
-        "config": config,
-        "registered_name": registered,
-    }
-
-
-LAMBDA_LAYER = {"name": "x", "function": LAMBDA, "function_type": "lambda", "module": "os"}
-OURS = "tfp_mdn>MixtureNormal"
-DISTRIBUTION = "tensorflow_probability.python.layers.distribution_layer"
-TF_OP = "tf_keras.src.layers.core.tf_op_layer"
-
-HOSTILE: dict[str, Any] = {
-    "lambda layer": named("keras.layers", "Lambda", LAMBDA_LAYER),
-    "lambda layer by a dotted name": named("keras", "layers.Lambda", LAMBDA_LAYER),
-    "lambda layer by its file": named("tf_keras.src.layers.core.lambda_layer", "Lambda", {}),
-    "lambda layer under our name": named("keras.layers", "Lambda", LAMBDA_LAYER, OURS),
-    "lambda layer in a wrapper, the old way": named(
-        "keras.layers",
-        "TimeDistributed",
-        {"layer": {"class_name": "Lambda", "config": LAMBDA_LAYER, "registered_name": OURS}},
-    ),
-    "lambda": LAMBDA,
-    "lambda as activation": named("keras.layers", "Activation", {"activation": LAMBDA}),
-    "os": named("os", "system", "mkdir " + MARK),
-    "subprocess": named("subprocess", "Popen", {"args": ["mkdir", MARK]}),
-    "subprocess under our name": named("subprocess", "Popen", {"args": ["mkdir", MARK]}, OURS),
-    "builtin function": named("builtins", "function", "eval", "function"),
-    "function of os": named("os", "function", "system", "function"),
-    "function to fetch a file": named("keras.utils", "function", "get_file", "function"),
-    "function by a dotted name": named("keras", "function", "utils.get_file", "function"),
-    "module to be imported": named("antigravity", "fly", {}),
-    "stock distribution": named(
-        DISTRIBUTION, "DistributionLambda", {"name": "x", "make_distribution_fn": PICKLED}
-    ),
-    "stock mixture": named(
-        "tensorflow_probability.python.layers.distribution_layer", "MixtureNormal", {}
-    ),
-    "operation that writes": named(
-        TF_OP, "TFOpLambda", {"name": "x", "function": "io.write_file"}, "TFOpLambda"
-    ),
-    "operation that writes, under our name": named(
-        TF_OP, "TFOpLambda", {"name": "x", "function": "io.write_file"}, OURS
-    ),
-    "operation that runs Python": named(TF_OP, "TFOpLambda", {"function": "numpy_function"}),
-    "operation without a name": named(TF_OP, "TFOpLambda", None),
-    "method of a class": named(TF_OP, "ClassMethod", {"cls_symbol": "io.gfile.GFile"}),
-    "saved model from elsewhere": named("keras.src.layers", "TFSMLayer", {"filepath": "."}),
-    "file of words": named("keras.layers", "StringLookup", {"vocabulary": "/etc/hostname"}),
-    "module that is no name": named(["os"], "system", {}),
-    "class that is no name": named("keras.layers", ["Lambda"], {}),
-    "nothing registered": named(None, "Mine", {}, "other>Mine"),
-    "type specification": {**named("os", "__typespec__", []), "spec_name": "system"},
-}
-
-
-@pytest.mark.parametrize("place", ["layer", "inside a layer", "compiled", "model"])
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_archives_are_refused_before_anything_runs(
-    saved: Path, monkeypatch: pytest.MonkeyPatch, kind: str, place: str
-) -> None:
-    with zipfile.ZipFile(saved / "model.keras") as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    config = json.loads(members["config.json"])
-    if place == "layer":
-        config["config"]["layers"][1] = HOSTILE[kind]
-    elif place == "inside a layer":
-        config["config"]["layers"][1]["config"]["kernel_initializer"] = HOSTILE[kind]
-    elif place == "compiled":
-        config["compile_config"] = {"optimizer": "adam", "loss": [HOSTILE[kind]]}
-    else:
-        config = HOSTILE[kind]
-    members["config.json"] = json.dumps(config).encode()
-    with zipfile.ZipFile(saved / "model.keras", "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    monkeypatch.chdir(saved)
-
-    def loaded(*_: Any, **__: Any) -> None:
-        pytest.fail("the archive reached Keras")
-
-    monkeypatch.setattr(tf_keras.models, "load_model", loaded)
-    with pytest.raises(ValueError, match="which may not be loaded"):
-        load(saved)
-    assert not Path(MARK).exists()
-
-
-def test_the_payloads_of_the_hostile_archives_are_live(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    pickle.loads(base64.b64decode(PICKLED))
-    assert Path(MARK).exists()
-
-
-def test_canary_safe_mode_alone_finds_functions_of_any_module() -> None:
-    # The reason for the list of what may be named: Keras looks up any module that a file names.
-    entry = named("os", "function", "getcwd", "function")
-    found = tf_keras.saving.deserialize_keras_object(entry, safe_mode=True)
-    assert found is os.getcwd
 
 
 @tf_keras.saving.register_keras_serializable(package="tests")
@@ -522,3 +394,74 @@ def test_plain_models_of_keras_reload_too(tmp_path: Path) -> None:
     model.fit(X, Y, verbose=0)
     save(model, tmp_path / "model")
     assert_same_predictions(load(tmp_path / "model"), model)
+
+
+def test_extras_are_kept_and_read_without_tensorflow(
+    run_python: Callable[..., str], tmp_path: Path
+) -> None:
+    extras = {"categories": {"colour": ["red", "green"]}, "unit": None, "rate": 0.5}
+    save(make_model(), tmp_path / "model", extras=extras)
+    printed = run_python(
+        """
+        import json, sys
+        from tfp_mdn.model_directory import read_metadata
+        print(json.dumps(read_metadata(sys.argv[1])["extras"]))
+        assert not {"tensorflow", "tf_keras", "numpy"} & set(sys.modules)
+        """,
+        tmp_path / "model",
+    )
+    assert json.loads(printed) == extras
+
+
+@pytest.mark.parametrize(
+    ("extras", "message"),
+    [
+        ([1], "must be a dictionary of plain JSON"),
+        ({1: "one"}, "text alone as keys"),
+        ({"a": (1, 2)}, "lists but no tuples"),
+        ({"a": {1, 2}}, "extras must be plain JSON"),
+        ({"a": float("nan")}, "extras must be plain JSON"),
+        ({"a": np.float32(1)}, "extras must be plain JSON"),
+    ],
+)
+def test_extras_that_would_not_come_back(
+    saved: Path, original: tuple[tf_keras.Model, Path], extras: Any, message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        save(make_model(), saved, extras=extras)
+    assert_same_predictions(load(saved), original[0])
+
+
+def test_a_directory_of_version_1_loads_and_is_replaced(tmp_path: Path) -> None:
+    path = Path(shutil.copytree(ROOT / "tests" / "data" / "version_1", tmp_path / "model"))
+    metadata = read_metadata(path)
+    assert (metadata["schema_version"], metadata["created"]) == (2, None)
+    assert (metadata["files"], metadata["extras"]) == ({}, {})
+    model = MDNRegressor.load(path)
+    assert (model.feature_names_in_.tolist(), model.target_names_) == (["a", "b"], ["t"])
+    rows = pd.DataFrame({"a": [0.0, 1.0], "b": [0.0, -1.0]})
+    # What the version that wrote the directory answered.
+    np.testing.assert_allclose(model.predict(rows), [0.1002329, 0.06258641], rtol=1e-5)
+    expected = [-1.417314673750039, -1.5907956810035224]
+    np.testing.assert_allclose(model.log_prob(rows, [0.1, 0.9]), expected, rtol=1e-5)
+    model.save(path)
+    assert json.loads((path / "metadata.json").read_text())["schema_version"] == 2
+
+
+def test_links(original: tuple[tf_keras.Model, Path], tmp_path: Path) -> None:
+    link = tmp_path / "latest"
+    link.symlink_to(original[1])
+    assert_same_predictions(load(link), original[0])
+    with pytest.raises(FileExistsError, match="is a symbolic link; give the place that it leads"):
+        save(make_model(), link)
+    assert link.is_symlink()
+
+
+def test_a_pickled_estimator_holds_the_checked_bytes(fitted: MDNRegressor) -> None:
+    state = fitted.__getstate__()
+    assert type(state["model_"]) is bytes
+    again = pickle.loads(pickle.dumps(fitted))
+    x = np.zeros((3, 2))
+    np.testing.assert_array_equal(again.predict(x), fitted.predict(x))
+    with pytest.raises(ValueError, match="is damaged or not a Keras model"):
+        MDNRegressor().__setstate__({**state, "model_": b"cos\nsystem\n"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from tfp_mdn import persistence
+from tfp_mdn._model_file import model_from_bytes, model_to_bytes
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # from 3.11 on, typing has it
@@ -27,9 +29,11 @@ class SavableEstimator(BaseEstimator):
     target_names_: list[str] | None
     _target_ndim: int
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the fitted estimator as a directory; see `tfp_mdn.save`."""
-        persistence.save(self, path)
+    def save(
+        self, path: str | os.PathLike[str], *, extras: Mapping[str, Any] | None = None
+    ) -> None:
+        """Save the fitted estimator as a directory, with `extras` in it; see `tfp_mdn.save`."""
+        persistence.save(self, path, extras=extras)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -48,13 +52,13 @@ class SavableEstimator(BaseEstimator):
         """Return what is pickled: the model in its own format, which holds no code."""
         state = super().__getstate__()
         if "model_" in state:
-            state = {**state, "model_": persistence.model_to_bytes(state["model_"])}
+            state = {**state, "model_": model_to_bytes(state["model_"])}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what `__getstate__` returned."""
         if "model_" in state:
-            state = {**state, "model_": persistence.model_from_bytes(state["model_"])}
+            state = {**state, "model_": model_from_bytes(state["model_"])}
         super().__setstate__(state)
 
     def _saved_model(self) -> tf_keras.Model:
