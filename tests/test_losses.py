@@ -1,9 +1,10 @@
-"""The loss: one value a row against SciPy, in every way Keras runs it, and every wrong target."""
+"""The losses: values and slopes against references, in every way Keras runs them, and bad input."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -13,9 +14,19 @@ import tensorflow_probability as tfp
 import tf_keras
 from scipy import stats
 
+from tfp_mdn.extraction import extract_parameters
 from tfp_mdn.layers import MixtureNormal
-from tfp_mdn.losses import negative_log_likelihood
+from tfp_mdn.losses import (
+    BetaNLLLoss,
+    CRPSLoss,
+    NegativeLogLikelihood,
+    NLLLoss,
+    crps,
+    negative_log_likelihood,
+)
+from tfp_mdn.mixture import MixtureParameters
 from tfp_mdn.models import build_mdn
+from tfp_mdn.persistence import load, save
 
 tfd = tfp.distributions
 
@@ -180,3 +191,195 @@ def test_the_loss_is_a_registered_name() -> None:
     name = tf_keras.saving.get_registered_name(negative_log_likelihood)
     assert name == "tfp_mdn>negative_log_likelihood"
     assert tf_keras.saving.get_registered_object(name) is negative_log_likelihood
+
+
+def mixture(event_size: int = 1, dtype: Any = np.float64) -> Any:
+    """Return 20 mixtures of four components in one or more dimensions."""
+    rng = np.random.default_rng(3)
+    shape = (20, 4, event_size) if event_size else (20, 4)
+    means, scales = rng.normal(scale=3.0, size=shape), rng.uniform(0.1, 2.0, shape)
+    normal = tfd.Normal(means.astype(dtype), scales.astype(dtype))
+    components = tfd.Independent(normal, 1) if event_size else normal
+    logits = rng.normal(size=(20, 4)).astype(dtype)
+    return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), components)
+
+
+def targets(event_size: int = 1) -> np.ndarray:
+    return np.random.default_rng(4).normal(scale=4.0, size=(20, event_size or 1))
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 2e-5)])
+@pytest.mark.parametrize("event_size", [0, 1, 3])
+def test_the_crps_is_that_of_the_parameters(event_size: int, dtype: Any, rtol: float) -> None:
+    distribution, y = mixture(event_size, dtype), targets(event_size)
+    parameters = extract_parameters(mixture(event_size or 1))
+    expected = sum(parameters.marginal(d).crps(y[:, d]) for d in range(y.shape[1]))
+    np.testing.assert_allclose(crps(y, distribution), expected, rtol=rtol)
+    if y.shape[1] == 1:
+        np.testing.assert_allclose(crps(y[:, 0], distribution), expected, rtol=rtol)
+
+
+def test_the_crps_of_full_covariances_is_that_of_their_margins() -> None:
+    tril = np.linalg.cholesky(np.array([[1.0, 0.8], [0.8, 2.0]]))
+    full = tfd.MultivariateNormalTriL(np.zeros((1, 1, 2)), tril)
+    loss = crps(
+        np.array([[0.5, -1.0]]), tfd.MixtureSameFamily(tfd.Categorical(np.zeros((1, 1))), full)
+    )
+    ones = np.ones((2, 1))
+    margins = MixtureParameters(ones, 0.0 * ones, np.array([[1.0], [2.0]]))
+    np.testing.assert_allclose(loss, margins.crps([0.5, -1.0]).sum(), rtol=1e-6)
+
+
+def gradients(loss: Callable[..., Any], y: Any, *arrays: Any, dtype: str = "float64") -> list[Any]:
+    """Return the value (N,) and its gradients by logits, means and scales of scalar mixtures."""
+    logits, means, scales = (tf.constant(array, dtype) for array in arrays)
+    with tf.GradientTape() as tape:
+        tape.watch([logits, means, scales])
+        normal = tfd.Normal(means, scales)
+        value = loss(tf.constant(y, dtype), tfd.MixtureSameFamily(tfd.Categorical(logits), normal))
+    return [value, *tape.gradient(value, [logits, means, scales])]
+
+
+def arrays() -> tuple[Any, ...]:
+    distribution = mixture(0)
+    components = distribution.components_distribution
+    logits = distribution.mixture_distribution.logits
+    return targets(0)[:, 0], logits, components.mean(), components.stddev()
+
+
+def test_the_slopes_of_the_crps_are_its_differences() -> None:
+    y, *parts = (np.array(part) for part in arrays())
+    found = gradients(crps, y, *parts)[1:]
+    for i, slopes in enumerate(found):
+        step = np.zeros_like(parts[i])
+        step[:, 1] = 1e-5
+        ends = [
+            gradients(crps, y, *(part + sign * step * (i == j) for j, part in enumerate(parts)))[0]
+            for sign in (1.0, -1.0)
+        ]
+        np.testing.assert_allclose(slopes[:, 1], (ends[0] - ends[1]) / 2e-5, rtol=1e-5, atol=1e-8)
+
+
+def test_beta_0_is_the_likelihood_and_its_gradient() -> None:
+    expected = gradients(negative_log_likelihood, *arrays())
+    found = gradients(BetaNLLLoss(0.0, reduction="none"), *arrays())
+    for ours, reference in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, reference, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("beta", "scale"), [(0.5, 1.0), (1.0, 1.0), (0.3, 20.0)])
+def test_pulls_on_a_component_are_scaled_by_its_own_deviation(beta: float, scale: float) -> None:
+    y, logits, means, scales = arrays()
+    _, *expected = gradients(negative_log_likelihood, y, logits, means, scales)
+    loss = BetaNLLLoss(beta, scale, reduction="none")
+    _, *found = gradients(loss, y, logits, means, scales)
+    factor = (scales / scale) ** (2.0 * beta)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found[1], factor * expected[1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found[2], factor * expected[2], rtol=1e-9, atol=1e-12)
+
+
+def test_one_component_is_the_loss_of_the_paper() -> None:
+    # Seitzer et al. (2022), equation 5, in every dimension.
+    y = np.stack([TARGETS, TARGETS + 1.0], axis=1)
+    means, scales = np.stack([MEANS, -MEANS], 1), np.stack([SCALES, 2.0 * SCALES], 1)
+    normal = tfd.MultivariateNormalDiag(means[:, None], scales[:, None])
+    loss = BetaNLLLoss(0.5, reduction="none")(
+        y, tfd.MixtureSameFamily(tfd.Categorical(np.zeros((5, 1))), normal)
+    )
+    expected = -(scales * stats.norm.logpdf(y, means, scales)).sum(axis=1)
+    np.testing.assert_allclose(loss, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", [crps, BetaNLLLoss(0.5), BetaNLLLoss(1.0), CRPSLoss(0.3)])
+@pytest.mark.parametrize(
+    ("logits", "means", "scales", "y"),
+    [
+        ([0.0, 0.0], [0.0, 0.0], [1e-30, 1e-30], 0.0),
+        ([0.0, -1e4], [0.0, 1e20], [1.0, 1e15], 0.0),
+        ([1e4, -1e4], [0.0, 0.0], [1e-6, 1e-6], 1e30),
+        ([0.0, 0.0], [1e18, -1e18], [1e-10, 1e18], 1e5),
+        ([0.0, -np.inf], [0.0, 1.0], [1.0, 1.0], 0.0),
+        ([0.0, 0.0], [0.0, 0.0], [1e15, 1e15], 1e17),
+    ],
+)
+def test_gradients_are_finite_in_hostile_corners(
+    loss: Any, logits: Any, means: Any, scales: Any, y: float
+) -> None:
+    for values in gradients(loss, [y], [logits], [means], [scales], dtype="float32"):
+        assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize(("make", "plain"), [(NLLLoss, negative_log_likelihood), (CRPSLoss, crps)])
+def test_the_penalty_is_the_entropy_of_the_weights(make: Any, plain: Any) -> None:
+    distribution, y = mixture(), targets()
+    weights = tf.nn.softmax(distribution.mixture_distribution.logits).numpy()
+    for penalty in (0.0, 0.7, -0.2):
+        expected = plain(y, distribution) + penalty * stats.entropy(weights, axis=1)
+        loss = make(penalty, reduction="none")(y, distribution)
+        np.testing.assert_allclose(loss, expected, rtol=1e-9)
+
+
+LOSSES = [NLLLoss(0.1), CRPSLoss(-0.1), BetaNLLLoss(0.25, scale=3.0, entropy_penalty=0.2)]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+def test_training_watching_and_reloading(loss: Any, tmp_path: Path) -> None:
+    rng, loc = np.random.default_rng(5), 5.0  # with a location, the head computes in float64
+    x = rng.normal(size=(30, 1))
+    y, weights = x + loc + 0.1 * rng.normal(size=(30, 1)), rng.uniform(0.0, 2.0, 30)
+    model = build_mdn(3, hidden_units=(8,), input_size=1, loc=loc, seed=0)
+    watch = NegativeLogLikelihood()
+    model.compile(tf_keras.optimizers.Adam(0.02), loss, weighted_metrics=[watch])
+    history = model.fit(
+        *(x, y), sample_weight=weights, epochs=15, validation_data=(x, y), verbose=0
+    ).history
+    assert history["val_loss"][-1] < history["val_loss"][0]
+    log_prob = model(x).tensor_distribution.log_prob(y).numpy()
+    assert history["val_nll"][-1] == pytest.approx(-log_prob.mean(), rel=1e-5)
+    weighted = model.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
+    assert weighted["nll"] == pytest.approx(-np.average(log_prob, weights=weights), rel=1e-5)
+    model.save(tmp_path / "model.keras")
+    again = tf_keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert again.loss.get_config() == loss.get_config()
+    assert again.evaluate(x, y, verbose=0) == pytest.approx(model.evaluate(x, y, verbose=0))
+    save(model, tmp_path / "saved")
+    assert load(tmp_path / "saved").loss.get_config() == loss.get_config()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: NLLLoss(cast(Any, "a")), TypeError, "entropy_penalty must be a number"),
+        (lambda: CRPSLoss(np.nan), ValueError, "entropy_penalty must be finite"),
+        (lambda: BetaNLLLoss(1.5), ValueError, "beta must be from 0 to 1, got 1.5"),
+        (lambda: BetaNLLLoss(-0.1), ValueError, "beta must be finite and at least 0"),
+        (lambda: BetaNLLLoss(scale=0.0), ValueError, "scale must be finite and greater than 0"),
+        (lambda: crps(TARGETS, scalar()), TypeError, "crps needs .* a mixture of normals, got Nor"),
+        (lambda: crps(TARGETS, tf.zeros(5)), TypeError, "Keras hands metrics a tensor"),
+        (lambda: crps(np.zeros(3), mixture()), ValueError, r"y has shape \(3,\)"),
+        (lambda: BetaNLLLoss()(TARGETS, scalar()), TypeError, "BetaNLLLoss needs .* a mixture"),
+        (lambda: BetaNLLLoss()(np.zeros(3), mixture()), ValueError, r"y has shape \(3,\)"),
+        (
+            lambda: BetaNLLLoss()(
+                np.zeros((1, 2)),
+                tfd.MixtureSameFamily(
+                    tfd.Categorical(np.zeros((1, 1))),
+                    tfd.MultivariateNormalTriL(np.zeros((1, 1, 2)), np.eye(2)),
+                ),
+            ),
+            TypeError,
+            "full covariances do not have. Use NLLLoss",
+        ),
+    ],
+)
+def test_bad_arguments(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_other_mixtures_are_refused() -> None:
+    laplace = tfd.Laplace(np.zeros((2, 1)), np.ones((2, 1)))
+    other = tfd.MixtureSameFamily(tfd.Categorical(np.zeros((2, 1))), laplace)
+    with pytest.raises(TypeError, match="crps needs a model that returns a mixture of normals"):
+        crps(np.zeros(2), other)

@@ -18,24 +18,32 @@ PACKAGE = Path(tfp_mdn.__file__).parent
 # under `mixture`, `datasets` or `plotting` may import others of its own folder.
 NUMPY_SIDE = [
     {"_version", "_validation"},
-    {"mixture", "tables"},
-    {"datasets"},
+    {"mixture", "tables", "_placing"},
+    {"model_directory"},
+    {"datasets", "uncertainty"},
     {"calibration", "scorers"},
+    {"conformal"},
     {"plotting"},
 ]
 TENSORFLOW_SIDE = [
     {"_keras", "_distribution"},
-    {"layers", "losses", "preprocessing", "members"},
+    {"_model_data"},
+    {"_loss_kernels"},
+    {"layers", "losses", "preprocessing"},
+    {"members"},
     {"initializers", "_member_steps", "_neighbours"},
-    {"models", "callbacks", "recipe", "_defaults"},
-    {"assembly", "member_training"},
+    {"models", "callbacks", "recipe", "_defaults", "_training_rows", "_standard_losses"},
+    {"assembly", "member_training", "_epochs", "_flat_epochs"},
+    {"training"},
 ]
 ABOVE_BOTH = [
     {"extraction"},
+    {"_model_file"},
     {"persistence", "_estimator_data"},
     {"_estimator_files"},
+    {"_estimator_answers"},
     {"estimator"},
-    {"_startup", "export", "scale", "report"},
+    {"_startup", "export", "scale", "report", "selection"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from tfp_mdn import (
         calibration,
         callbacks,
+        conformal,
         datasets,
+        export,
         initializers,
         layers,
         losses,
         mixture,
         plotting,
         scorers,
+        uncertainty,
     )
     from tfp_mdn.calibration import calibration_report
     from tfp_mdn.estimator import MDNRegressor
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
     from tfp_mdn.mixture import MixtureParameters
     from tfp_mdn.models import build_mdn
     from tfp_mdn.persistence import load, save
+    from tfp_mdn.report import write_report
     from tfp_mdn.scorers import neg_crps_scorer, neg_log_likelihood_scorer
+    from tfp_mdn.selection import select_num_components
+    from tfp_mdn.training import fit_mdn
 
 __all__ = [
     "MDNRegressor",
@@ -40,8 +46,11 @@ __all__ = [
     "calibration",
     "calibration_report",
     "callbacks",
+    "conformal",
     "datasets",
+    "export",
     "extract_parameters",
+    "fit_mdn",
     "initializers",
     "layers",
     "load",
@@ -53,7 +62,10 @@ __all__ = [
     "plotting",
     "save",
     "scorers",
+    "select_num_components",
     "to_distribution",
+    "uncertainty",
+    "write_report",
 ]
 
 _HOMES = {
@@ -62,23 +74,29 @@ _HOMES = {
     "build_mdn": "models",
     "calibration_report": "calibration",
     "extract_parameters": "extraction",
+    "fit_mdn": "training",
     "load": "persistence",
     "neg_crps_scorer": "scorers",
     "neg_log_likelihood_scorer": "scorers",
     "negative_log_likelihood": "losses",
     "save": "persistence",
+    "select_num_components": "selection",
     "to_distribution": "extraction",
+    "write_report": "report",
 }
 _MODULES = {
     "calibration",
     "callbacks",
+    "conformal",
     "datasets",
+    "export",
     "initializers",
     "layers",
     "losses",
     "mixture",
     "plotting",
     "scorers",
+    "uncertainty",
 }
 
 

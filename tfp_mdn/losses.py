@@ -8,9 +8,17 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
-from tfp_mdn._keras import reject_keras3
+import tfp_mdn._loss_kernels as kernels
+from tfp_mdn._validation import as_real
 
-__all__ = ["negative_log_likelihood"]
+__all__ = [
+    "BetaNLLLoss",
+    "CRPSLoss",
+    "NLLLoss",
+    "NegativeLogLikelihood",
+    "crps",
+    "negative_log_likelihood",
+]
 
 
 @tf_keras.saving.register_keras_serializable(package="tfp_mdn")
@@ -46,37 +54,210 @@ def negative_log_likelihood(y: Any, distribution: Any) -> tf.Tensor:
             "name this loss as the loss only: Keras hands metrics a tensor."
         )
         raise TypeError(msg)
-    return -distribution.log_prob(_matched_target(y, distribution))
+    return -distribution.log_prob(kernels.matched_target(y, distribution))
 
 
-def _matched_target(y: Any, distribution: tfp.distributions.Distribution) -> tf.Tensor:
-    """Return `y` as a tensor of the distribution's dtype and exactly its batch and event shape."""
-    reject_keras3("y", y)
-    y = tf.convert_to_tensor(y)
-    if not y.dtype.is_floating:
-        msg = (
-            f"y must hold floating-point numbers, got {y.dtype.name}. "
-            "Convert it first, for instance with y.astype('float32')."
-        )
-        raise TypeError(msg)
-    y = tf.cast(y, distribution.dtype)
-    batch_shape, event_shape = distribution.batch_shape, distribution.event_shape
-    expected = batch_shape.concatenate(event_shape)
-    if y.shape.rank == batch_shape.rank and event_shape.as_list() == [1]:
-        matched = y[..., tf.newaxis]
-    elif y.shape.rank == batch_shape.rank + 1 and y.shape[-1] == 1 and event_shape.rank == 0:
-        matched = y[..., 0]
-    else:
-        matched = y
-    if not matched.shape.is_compatible_with(expected):
-        msg = f"y has shape {tuple(y.shape)}, but the distribution expects {tuple(expected)}."
-        raise ValueError(msg)
-    if tf.executing_eagerly() and not tf.reduce_all(tf.math.is_finite(matched)):
-        msg = "y must be finite, got NaN or infinite values. Drop those rows first."
-        raise ValueError(msg)
-    if not (matched.shape.is_fully_defined() and expected.is_fully_defined()):
-        # Sizes that are known only when the graph runs: unlike the subtraction in a density, a
-        # reshape does not stretch a target of length 1 over many rows or steps.
-        sizes = [distribution.batch_shape_tensor(), distribution.event_shape_tensor()]
-        matched = tf.reshape(matched, tf.concat(sizes, axis=0))
-    return matched
+@tf_keras.saving.register_keras_serializable(package="tfp_mdn")
+def crps(y: Any, distribution: Any) -> tf.Tensor:
+    r"""Return the continuous ranked probability score of each target, in the target's units.
+
+        CRPS = Σₖ wₖ A(y − μₖ, σₖ) − ½ Σⱼ Σₖ wⱼ wₖ A(μⱼ − μₖ, √(σⱼ² + σₖ²)),
+        A(μ, σ) = E|μ + σZ| = μ erf(μ / √2σ) + σ √(2/π) exp(−μ² / 2σ²)
+
+    As a loss it forgives outliers, whose pull on the network is bounded: unlike that of the
+    likelihood it does not grow with their distance. It is the score of
+    `MixtureParameters.crps`. For D > 1 it is the sum of the scores of the D marginal densities,
+    to which the dependence between dimensions is nothing; scale them to like units.
+
+    Args:
+        y: As for `negative_log_likelihood`.
+        distribution: What the model returned: a mixture of normals. A step takes room for the
+            K² pairs of components of each row.
+
+    Returns:
+        Tensor of the batch shape, in the target's units.
+
+    Raises:
+        TypeError: If `distribution` is not a mixture of normals, or `y` does not hold floats.
+        ValueError: As for `negative_log_likelihood`.
+
+    References:
+        E. P. Grimit, T. Gneiting, V. J. Berrocal, N. A. Johnson (2006), Quarterly Journal of the
+        Royal Meteorological Society 132, 2925-2942, https://doi.org/10.1256/qj.05.235.
+
+    Example:
+        >>> from tfp_mdn.layers import MixtureNormal
+        >>> crps(tf.constant([0.0, 3.0]), MixtureNormal(1)(tf.zeros((2, 3)))).numpy().round(4)
+        array([0.162 , 2.6089], dtype=float32)
+    """
+    mixture = kernels.as_mixture("crps", distribution)
+    return kernels.crps(kernels.matched_target(y, distribution), mixture)
+
+
+@tf_keras.saving.register_keras_serializable(package="tfp_mdn")
+class NegativeLogLikelihood(tf_keras.metrics.Mean):
+    """Mean negative log-likelihood in nats, to be watched beside another loss.
+
+    `compile(loss=CRPSLoss(), weighted_metrics=[NegativeLogLikelihood()])` adds `nll`, and `val_nll`
+    where there are held-out rows, to the logs and the history: `EarlyStopping("val_nll")` works.
+    Among `metrics` it leaves sample weights out. A function cannot do this: Keras hands functions
+    among the metrics a tensor, and metrics of a class of their own the distribution.
+
+    Args:
+        name: Name in the logs.
+        **kwargs: Keyword arguments of `tf_keras.metrics.Mean`.
+
+    Example:
+        >>> from tfp_mdn.models import build_mdn
+        >>> model = build_mdn(2, input_size=1)
+        >>> model.compile("adam", CRPSLoss(), weighted_metrics=[NegativeLogLikelihood()])
+        >>> sorted(model.fit(tf.zeros((4, 1)), tf.zeros((4, 1)), verbose=0).history)
+        ['loss', 'nll']
+    """
+
+    def __init__(self, name: str = "nll", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Add the rows of a batch."""
+        return super().update_state(negative_log_likelihood(y_true, y_pred), sample_weight)
+
+
+class _MixtureLoss(tf_keras.losses.Loss):
+    """A loss of each row, and the penalty on the entropy of its component weights."""
+
+    def __init__(self, entropy_penalty: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.entropy_penalty = as_real("entropy_penalty", entropy_penalty)
+
+    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
+        """Return the loss of each row."""
+        loss = self._row_loss(y_true, y_pred)
+        if self.entropy_penalty:
+            mixture = kernels.as_mixture(type(self).__name__, y_pred)
+            loss += self.entropy_penalty * mixture.mixture_distribution.entropy()
+        return loss
+
+    def _row_loss(self, y: Any, distribution: Any) -> tf.Tensor:
+        raise AssertionError("each loss has its own")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "entropy_penalty": self.entropy_penalty}
+
+
+@tf_keras.saving.register_keras_serializable(package="tfp_mdn")
+class NLLLoss(_MixtureLoss):
+    """`negative_log_likelihood` as a class, which takes a penalty on the component weights.
+
+    The loss of a row is −log p(y | x) + λ H, with H = −Σₖ wₖ log wₖ the entropy of the weights at
+    x in nats, from 0 for one component to log K for equal weights. A positive λ makes the network
+    explain a row with few components; a negative one keeps weight on all of them, so that none
+    dies. Either way the densities are no longer those of the best likelihood: watch it with
+    `NegativeLogLikelihood`.
+
+    Args:
+        entropy_penalty: λ, in units of the loss per nat.
+        **kwargs: Keyword arguments of `tf_keras.losses.Loss`: `reduction` and `name`.
+
+    Raises:
+        TypeError: If `entropy_penalty` is not a number.
+        ValueError: If it is not finite.
+
+    Example:
+        >>> from tfp_mdn.layers import MixtureNormal
+        >>> equal = MixtureNormal(2)(tf.zeros((1, 6)))
+        >>> difference = NLLLoss(0.5)([[0.0]], equal) - NLLLoss()([[0.0]], equal)
+        >>> round(float(difference), 4)  # log(2) / 2
+        0.3466
+    """
+
+    def _row_loss(self, y: Any, distribution: Any) -> tf.Tensor:
+        return negative_log_likelihood(y, distribution)
+
+
+@tf_keras.saving.register_keras_serializable(package="tfp_mdn")
+class CRPSLoss(_MixtureLoss):
+    """`crps` as a class, which a file names and another version of Keras can reload.
+
+    Args:
+        entropy_penalty: As for `NLLLoss`, in the target's units per nat.
+        **kwargs: Keyword arguments of `tf_keras.losses.Loss`: `reduction` and `name`.
+
+    Raises:
+        TypeError: If `entropy_penalty` is not a number.
+        ValueError: If it is not finite.
+
+    Example:
+        >>> from tfp_mdn.layers import MixtureNormal
+        >>> round(float(CRPSLoss()([[0.0]], MixtureNormal(1)(tf.zeros((1, 3))))), 4)
+        0.162
+    """
+
+    def _row_loss(self, y: Any, distribution: Any) -> tf.Tensor:
+        return crps(y, distribution)
+
+
+@tf_keras.saving.register_keras_serializable(package="tfp_mdn")
+class BetaNLLLoss(_MixtureLoss):
+    r"""The likelihood with pulls that do not fade where the predicted variance is large.
+
+    The gradient of the negative log-likelihood of one normal with respect to its mean is
+    (μ − y) / σ²: rows that the network takes for noisy hardly move it, and so stay noisy. β-NLL
+    multiplies the loss of a row by σ^{2β}, held constant. In a mixture each component k has
+    variances of its own, and a row counts for it by the responsibility rₖ = p(k | x, y). By
+    Fisher's identity, the gradient of −log p(y | x) is that of
+
+        −Σₖ rₖ (log wₖ + Σ_d log N(y_d | μₖ_d, σₖ_d²))
+
+    with the rₖ held constant. Here it becomes that of
+
+        −Σₖ rₖ (log wₖ + Σ_d (σₖ_d / scale)^{2β} log N(y_d | μₖ_d, σₖ_d²))
+
+    with rₖ and the factors held constant. β = 0 is the likelihood; with β = 1 means are pulled as
+    by a squared error. The weights keep their own gradient: with the factors on it, they would
+    drift to wide components. So at each x the gradient vanishes where the likelihood's does; what
+    changes is how much rows and components count where the network cannot fit all. For K = 1 it
+    is the loss of the paper. Its value is no likelihood: watch that with `NegativeLogLikelihood`.
+
+    Args:
+        beta: β, from 0 to 1; the paper recommends 0.5.
+        scale: What the standard deviations are measured in, in the target's units, its standard
+            deviation for instance: in units in which σ is 1000, or 0.001, the components would
+            drown the weights, or the weights them.
+        entropy_penalty: As for `NLLLoss`.
+        **kwargs: Keyword arguments of `tf_keras.losses.Loss`: `reduction` and `name`.
+
+    Raises:
+        TypeError: If an argument is not a number.
+        ValueError: If `beta` is not from 0 to 1, or `scale` not above 0.
+
+    References:
+        M. Seitzer, A. Tavakoli, D. Antic, G. Martius (2022), On the pitfalls of heteroscedastic
+        uncertainty estimation with probabilistic neural networks, International Conference on
+        Learning Representations, https://openreview.net/forum?id=aPOpXlnV1T.
+
+    Example:
+        >>> from tfp_mdn.layers import MixtureNormal
+        >>> round(float(BetaNLLLoss(beta=0.5)([[0.0]], MixtureNormal(1)(tf.zeros((1, 3))))), 4)
+        0.3829
+    """
+
+    def __init__(
+        self, beta: float = 0.5, scale: float = 1.0, entropy_penalty: float = 0.0, **kwargs: Any
+    ) -> None:
+        super().__init__(entropy_penalty, **kwargs)
+        self.beta = as_real("beta", beta, minimum=0.0)
+        if self.beta > 1.0:
+            msg = f"beta must be from 0 to 1, got {beta!r}."
+            raise ValueError(msg)
+        self.scale = as_real("scale", scale, above=0.0)
+
+    def _row_loss(self, y: Any, distribution: Any) -> tf.Tensor:
+        mixture = kernels.as_mixture("BetaNLLLoss", distribution)
+        target = kernels.matched_target(y, distribution)
+        return kernels.beta_nll(target, mixture, self.beta, self.scale)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "beta": self.beta, "scale": self.scale}
