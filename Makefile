@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint types check notebooks bench quality build clean
+.PHONY: help install demo test test-all test-browser lint types check notebooks docs bench quality build clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,10 +25,13 @@ demo: $(READY)  ## Train on real data; leave model, parameter table and pictures
 	@$(BIN)/tfp-mdn demo --output demo
 
 test: $(READY)  ## Run the fast tests
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not browser'
 
-test-all: $(READY)  ## Run all tests, those that train to quality too
-	$(PYTEST)
+test-all: $(READY)  ## Run all tests, those that train to quality too, but for the browser's
+	$(PYTEST) -m 'not browser'
+
+test-browser: $(READY)  ## Open reports in Chromium, with its driver from the packages of Debian
+	$(BIN)/python -m pytest -m browser tests/test_report_page.py
 
 lint: $(READY)  ## Check style and formatting
 	$(BIN)/ruff check .
@@ -38,7 +41,7 @@ types: $(READY)  ## Check types
 	$(BIN)/mypy
 
 check: lint types  ## Everything that must hold before a change lands
-	$(PYTEST) -m 'not slow' --cov --cov-report=term-missing:skip-covered
+	$(PYTEST) -m 'not slow and not browser' --cov --cov-report=term-missing:skip-covered
 
 notebooks: $(READY)  ## Execute the notebooks in place and collect their scores
 	$(BIN)/python notebooks/run.py

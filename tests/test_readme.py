@@ -44,7 +44,8 @@ def test_shell_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
                 main(arguments)
             assert not exit_.value.code, arguments
     assert {path.name for path in Path().iterdir()} == {
-        *("faithful.csv", "faithful", "parameters.csv", "predicted.csv", "pictures")
+        *("faithful.csv", "faithful", "report.html", "predicted.csv", "samples.csv"),
+        *("parameters.csv", "pictures", "exported"),
     }
 
 
@@ -55,8 +56,9 @@ def test_make_targets_and_extras_exist() -> None:
         if name == "make":
             assert re.search(rf"^{arguments[0]}:", makefile, flags=re.MULTILINE), arguments
         if name == "pip":
-            (extra,) = re.findall(r"\[(\w+)\]", arguments[-1])
-            assert re.search(rf"^{extra} = \[", project, flags=re.MULTILINE), arguments
+            (extras,) = re.findall(r"\[([\w,]+)\]", arguments[-1])
+            for extra in extras.split(","):
+                assert re.search(rf"^{extra} = \[", project, flags=re.MULTILINE), arguments
 
 
 def test_links_lead_somewhere() -> None:
