@@ -276,11 +276,12 @@ class TestEvaluate:
 
 
 class TestPlot:
-    def test_draws_five_pictures(
+    def test_draws_a_model_of_one_target(
         self, run: Run, model: Path, data: Path, tmp_path: Path, capsys: Captured
     ) -> None:
         assert run("plot", model, data, "-o", tmp_path, "--feature", "half") == 0
-        names = {"components", "density", "history", "parameters", "samples"}
+        names = {"components", "density", "history", "modes", "parameters", "samples"}
+        names |= {"coverage", "pit"}
         printed = [Path(line) for line in capsys.readouterr().out.splitlines()]
         assert sorted(printed) == sorted(tmp_path.iterdir())
         assert {path.stem for path in printed} == names
@@ -298,7 +299,7 @@ class TestPlot:
         options = ("--categorical", "color", "--drop-missing", "--steps", "5", "--members", "1")
         assert run("fit", fares, *arguments, *options, "-o", place) == 0
         assert run("plot", place, fares, "-o", tmp_path / "p", "--drop-missing", "-q") == 0
-        assert len(list((tmp_path / "p").iterdir())) == 5
+        assert len(list((tmp_path / "p").iterdir())) == 8
 
 
 class TestRefusals:
@@ -404,7 +405,7 @@ def test_demo_leaves_model_table_and_pictures(tool: Tool, tmp_path: Path) -> Non
     assert done.stderr == ""
     table = pd.read_csv(tmp_path / "demo" / "parameters.csv")
     assert len(table) == 200 * 5
-    assert len(list((tmp_path / "demo").glob("*.png"))) == 5
+    assert len(list((tmp_path / "demo").glob("*.png"))) == 8
     model = MDNRegressor.load(tmp_path / "demo" / "model")
     X, y = load_faithful()
     fitted = model.log_prob(pd.DataFrame(X, columns=["waiting"]), y).mean()

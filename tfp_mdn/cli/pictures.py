@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
     from tfp_mdn.cli.places import Rows
     from tfp_mdn.estimator import MDNRegressor
+    from tfp_mdn.mixture import MixtureParameters
     from tfp_mdn.tables import Columns
 
 __all__ = ["GRID_ROWS", "check_drawable", "draw_pictures"]
 
 GRID_ROWS = 200  # of the curves, and of the parameter table of the demonstration
 
+_MOST_IN_CORNER = 10  # targets that `plot_corner` has room for
 
-def check_drawable(columns: Columns, targets: list[str], feature: str | None) -> str:
+
+def check_drawable(columns: Columns, feature: str | None) -> str:
     """Return the column to vary in the pictures of a model.
 
     Raises:
-        click.UsageError: If the model has several targets, or no such column of numbers.
+        click.UsageError: If there is no such column of numbers.
     """
-    if len(targets) != 1:
-        message = f"the pictures are for one target, the model has {', '.join(targets)}."
-        raise click.UsageError(message)
     if feature is None:
         if not columns.numeric:
             raise click.UsageError("the pictures need a feature of numbers, the model has none.")
@@ -41,7 +41,7 @@ def check_drawable(columns: Columns, targets: list[str], feature: str | None) ->
 def draw_pictures(
     model: MDNRegressor, columns: Columns, rows: Rows, output: Path, feature: str, seed: int
 ) -> list[Path]:
-    """Draw the pictures of a model of one target into a directory; return their paths.
+    """Draw the pictures of a model into a directory; return their paths.
 
     Args:
         model: The model.
@@ -54,48 +54,77 @@ def draw_pictures(
     Raises:
         OSError: If the directory cannot be written.
     """
-    import numpy as np
-    from matplotlib.figure import Figure
-
     from tfp_mdn import plotting
     from tfp_mdn.tables import write_file
+
+    at_rows = model.predict_parameters(rows.inputs)
+    targets = rows.targets.to_numpy()
+    drawn: dict[str, Any] = {
+        "coverage": plotting.plot_coverage(at_rows, targets, rng=seed, ax=_axes()[0]),
+        "history": plotting.plot_history(model.history_, ax=_axes()[0]),
+    }
+    if targets.shape[1] == 1:
+        drawn["pit"] = plotting.plot_pit(at_rows, targets, rng=seed, ax=_axes()[0])
+        drawn |= _along_a_feature(model, columns, rows, at_rows, feature, seed)
+    elif targets.shape[1] <= _MOST_IN_CORNER:
+        at = columns.encode(_grid(rows.shown, columns, feature), "the grid").iloc[[GRID_ROWS // 2]]
+        count, names = targets.shape[1], [_plain(name) for name in rows.targets.columns]
+        panels = _axes(count, count, (2.7 * count, 2.5 * count))
+        corner = plotting.plot_corner(model.predict_parameters(at), labels=names, axes=panels)
+        drawn["corner"] = corner.flat[0]
+    paths = []
+    for name, axes in drawn.items():
+        paths.append(output / f"{name}.png")
+        write_file(paths[-1], axes.figure.savefig)
+    return paths
+
+
+def _along_a_feature(
+    model: MDNRegressor,
+    columns: Columns,
+    rows: Rows,
+    at_rows: MixtureParameters,
+    feature: str,
+    seed: int,
+) -> dict[str, Any]:
+    """Return an axes of each picture of a target over one feature."""
+    import numpy as np
+
+    from tfp_mdn import plotting
 
     grid = _grid(rows.shown, columns, feature)
     parameters = model.predict_parameters(columns.encode(grid, "the grid"))
     (target,) = rows.targets.columns
     x, points = grid[feature], (rows.shown[feature], rows.targets[target])
-    samples = model.predict_parameters(rows.inputs).sample(1, np.random.default_rng(seed))
-    # A dollar sign would begin a formula.
-    xlabel, ylabel = (name.replace("$", r"\$") for name in (feature, target))
-    labels: dict[str, Any] = {"xlabel": xlabel, "ylabel": ylabel}
-    curve_labels = dict(labels)
+    labels: dict[str, Any] = {"xlabel": _plain(feature), "ylabel": _plain(target)}
+    curve = dict(labels)
     if len(columns.names) > 1:
         others = "medians" if not columns.categories else "typical values"
-        curve_labels["xlabel"] = f"{xlabel} (the other features at their {others})"
-
-    def canvas(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4, 4.4)) -> Any:
-        return Figure(size, dpi=120, layout="constrained").subplots(rows, columns, squeeze=False)
-
-    drawn = {
-        "density": plotting.plot_density(
-            x, parameters, data=points, ax=canvas()[0, 0], **curve_labels
-        ).figure,
-        "components": plotting.plot_components(
-            x, parameters, data=points, ax=canvas()[0, 0], **curve_labels
-        ).figure,
+        curve["xlabel"] += f" (the other features at their {others})"
+    beside: dict[str, Any] = {"data": points, **curve}
+    samples = at_rows.sample(1, np.random.default_rng(seed))
+    return {
+        "density": plotting.plot_density(x, parameters, ax=_axes()[0], **beside),
+        "modes": plotting.plot_modes(x, parameters, ax=_axes()[0], **beside),
+        "components": plotting.plot_components(x, parameters, ax=_axes()[0], **beside),
         "parameters": plotting.plot_parameters(
-            x, parameters, axes=canvas(3, 1, (6.4, 8.0))[:, 0], **curve_labels
-        )[0].figure,
+            x, parameters, axes=_axes(3, 1, (6.4, 8.0)), **curve
+        )[0],
         "samples": plotting.plot_samples(
-            points[0], samples, data=points, axes=canvas(1, 2, (9.6, 4.4))[0], **labels
-        )[0].figure,
-        "history": plotting.plot_history(model.history_, ax=canvas()[0, 0]).figure,
+            points[0], samples, data=points, axes=_axes(1, 2, (9.6, 4.4)), **labels
+        )[0],
     }
-    paths = []
-    for name, figure in drawn.items():
-        paths.append(output / f"{name}.png")
-        write_file(paths[-1], figure.savefig)
-    return paths
+
+
+def _axes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4, 4.4)) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(size, dpi=120, layout="constrained")
+    return figure.subplots(rows, columns, squeeze=False).ravel()
+
+
+def _plain(name: str) -> str:
+    return name.replace("$", r"\$")  # a dollar sign would begin a formula
 
 
 def _grid(shown: pd.DataFrame, columns: Columns, feature: str) -> pd.DataFrame:

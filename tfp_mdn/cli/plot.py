@@ -41,16 +41,18 @@ __all__ = ["plot"]
 @reads_table()
 @quiet_option
 def plot(model: Path, data: TableSource, output: Path, feature: str | None, seed: int) -> None:
-    """Draw a model of one target beside the rows of DATA.
+    """Draw a model beside the rows of DATA.
 
-    The pictures show density, components, parameters, samples and the learning curve.
+    The pictures of one target show density, modes, components, parameters, samples, PIT and
+    coverage; those of several targets their coverage and their joint density at typical inputs.
+    The learning curve is drawn of both.
     """
     from tfp_mdn.cli.models import open_model
     from tfp_mdn.cli.pictures import check_drawable, draw_pictures
     from tfp_mdn.cli.places import is_quiet
 
     saved = open_model(model)
-    varied = check_drawable(saved.columns, saved.targets, feature)
+    varied = check_drawable(saved.columns, feature)
     rows = data.rows(saved.columns, saved.targets)
     for path in draw_pictures(saved.load(), saved.columns, rows, output, varied, seed):
         if not is_quiet():
