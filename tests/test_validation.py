@@ -39,6 +39,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert type(v.as_whole_number("n", np.int64(3))) is int
     assert type(v.as_real("r", np.float32(0.5))) is float
     assert v.as_real("r", 2, minimum=2.0) == 2.0
+    assert type(v.as_real("r", np.array(0.5))) is float
     assert v.as_whole_number("n", 0, minimum=0) == 0
 
 
@@ -86,6 +87,8 @@ def test_generators() -> None:
         (v.as_whole_number, -1, {"minimum": 0}, ValueError, "at least 0, got -1"),
         (v.as_real, False, {}, TypeError, "a must be a number, got False of type bool"),
         (v.as_real, None, {}, TypeError, "got None of type NoneType"),
+        (v.as_real, np.array("1"), {}, TypeError, "a must be a number, got"),
+        (v.as_real, np.array([0.5]), {}, TypeError, r"got array\(\[0.5\]\) of type ndarray"),
         (v.as_real, np.nan, {}, ValueError, "a must be finite, got nan"),
         (v.as_real, 0.0, {"above": 0.0}, ValueError, "finite and greater than 0, got 0.0"),
         (v.as_real, -1, {"minimum": 0}, ValueError, "finite and at least 0, got -1"),

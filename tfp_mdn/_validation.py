@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FloatArray",
+    "as_choice",
     "as_finite_array",
     "as_float_array",
     "as_generator",
@@ -179,7 +180,7 @@ def as_real(
 
     Args:
         name: Name of the argument, for the message.
-        value: A real number.
+        value: A real number, or an array without axes that holds one.
         above: Exclusive lower bound, if any.
         minimum: Inclusive lower bound, if any.
         below: Exclusive upper bound, if any.
@@ -188,6 +189,8 @@ def as_real(
         TypeError: If `value` is not a real number.
         ValueError: If it is NaN, infinite or out of bounds.
     """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         msg = f"{name} must be a number, got {value!r} of type {type(value).__name__}."
         raise TypeError(msg)
@@ -204,6 +207,18 @@ def as_real(
         msg = f"{name} must be {expected}, got {value!r}."
         raise ValueError(msg)
     return number
+
+
+def as_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
+    """Return a word if it is one of those that can be chosen.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if isinstance(value, str) and value in choices:
+        return value
+    msg = f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}."
+    raise ValueError(msg)
 
 
 def as_generator(name: str, rng: np.random.Generator | int | None) -> np.random.Generator:

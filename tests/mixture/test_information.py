@@ -65,6 +65,34 @@ def test_single_components_agree_with_closed_forms(
         assert abs(value[n] - exact) < 4.5 * error[n]
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e-9, 1e-8, 1e-6, 1e-3])
+def test_components_as_narrow_as_the_numbers_around_them(scale: float) -> None:
+    # Two that are distinct, of known entropy, and two of another ratio of scales and weights.
+    means = np.array([[1e9, 1e9 + 1.0]])
+    p = MixtureParameters(np.array([[0.25, 0.75]]), means, np.full((1, 2), scale**2))
+    q = MixtureParameters(np.full((1, 2), 0.5), means, np.full((1, 2), 4.0 * scale**2))
+    logs = np.log([0.25, 0.75])
+    value, error = p.entropy(size=20_000, rng=0)
+    expected = 0.5 * np.log(2.0 * np.pi * np.e * scale**2) - np.array([0.25, 0.75]) @ logs
+    assert abs(value[0] - expected) < 4.5 * error[0] < 0.1
+    value, error = p.kl_divergence(q, size=20_000, rng=1)
+    expected = np.array([0.25, 0.75]) @ (logs - np.log(0.5)) + np.log(2.0) + 0.125 - 0.5
+    assert abs(value[0] - expected) < 4.5 * error[0] < 0.1
+
+
+def test_narrow_components_in_space() -> None:
+    matrix = 1e-18 * np.array([[2.0, 0.6], [0.6, 1.0]])
+    p = MixtureParameters(
+        np.ones((1, 1)),
+        np.full((1, 1, 2), 1e9),
+        np.diag(matrix)[np.newaxis, np.newaxis],
+        matrix[np.newaxis, np.newaxis],
+    )
+    value, error = p.entropy(size=20_000, rng=0)
+    expected = np.log(2.0 * np.pi * np.e) + 0.5 * np.log(np.linalg.det(matrix * 1e18) * 1e-36)
+    assert abs(value[0] - expected) < 4.5 * error[0] < 0.1
+
+
 def test_a_mixture_does_not_diverge_from_itself(make_mixture: MixtureFactory) -> None:
     p = make_mixture(5)
     value, error = p.kl_divergence(p, rng=0)

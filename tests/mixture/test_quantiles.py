@@ -240,6 +240,7 @@ def test_memory_beside_the_result_does_not_grow_with_rows(
         ("interval", 1.0, ValueError, "coverage must be finite"),
         ("interval", 90, ValueError, "less than 1, got 90"),
         ("interval", "90%", TypeError, "coverage must be a number"),
+        ("interval", np.array([0.9]), TypeError, r"got array\(\[0.9\]\) of type ndarray"),
     ],
 )
 def test_bad_levels_are_refused(
@@ -304,3 +305,9 @@ def test_components_whose_variance_of_means_overflows() -> None:
     p = mixture([0.3, 0.7], [0.0, 1e200], [1.0, 1.0])
     assert_array_equal(p.median(), 1e200)
     assert_allclose(p.quantile(0.15), 0.0, atol=1e-12)
+
+
+def test_a_coverage_may_be_an_array_without_axes(make_mixture: MixtureFactory) -> None:
+    p = make_mixture()
+    coverage: Any = np.array(0.8)
+    assert_array_equal(p.interval(coverage), p.interval(0.8))

@@ -279,6 +279,7 @@ def test_censored_log_score_keeps_its_digits() -> None:
     [
         (scores.crps, {"y": np.zeros(5)}, ValueError, r"y must have shape \(N,\)"),
         (scores.log_score, {"y": [np.nan] * 3}, ValueError, "y must be finite"),
+        (scores.log_score, {"y": normal()}, TypeError, r"y .* targets, got a distribution \(Mix"),
         (scores.energy_score, {"size": 1}, ValueError, "size must be at least 2"),
         (scores.energy_score, {"y": np.zeros((2, 3))}, ValueError, "y must hold one target a row"),
         (scores.interval_score, {"coverage": 1.0}, ValueError, "coverage must be finite"),

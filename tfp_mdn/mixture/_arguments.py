@@ -43,7 +43,7 @@ def as_targets(
         Array (N, D) or (M, N, D), possibly a read-only view.
 
     Raises:
-        TypeError: If the elements are not real numbers.
+        TypeError: If the elements are not real numbers, or a distribution is given.
         ValueError: If the shape is another or ambiguous, or a value is not finite.
 
     Example:
@@ -52,6 +52,9 @@ def as_targets(
         >>> as_targets("y", [[[0.0]], [[0.5]]], num_inputs=3, event_size=1).shape
         (2, 3, 1)
     """
+    if hasattr(value, "log_prob"):
+        msg = f"{name} must be an array of targets, got a distribution ({type(value).__name__})."
+        raise TypeError(msg)
     if allow_infinite:
         array = as_float_array(name, value)
         as_finite_array(name, np.where(np.isinf(array), 0.0, array))

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tfp_mdn.mixture.density import log_prob, row_blocks
-from tfp_mdn.mixture.sampling import sample
+from tfp_mdn.mixture.sampling import sample_offsets
 
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     Arrays = tuple[FloatArray, FloatArray, FloatArray, FloatArray | None]
 
 __all__ = ["entropy", "kl_divergence"]
+
+
+# Standard deviations of fewer steps between float64 numbers at the mean are narrow: the rounding of
+# a draw, half a step, would show in its log density.
+NARROW = 2.0**20
 
 
 def entropy(size: int, p: Arrays, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
@@ -27,7 +33,7 @@ def entropy(size: int, p: Arrays, rng: np.random.Generator) -> tuple[FloatArray,
         p: Weights, means, variances and covariances of the mixtures.
         rng: Source of random numbers.
     """
-    return _estimate(size, p, rng, lambda draws, rows: -log_prob(draws, *_rows(p, rows)))
+    return _estimate(size, p, rng, lambda y, own: -log_prob(y, *own))
 
 
 def kl_divergence(
@@ -41,31 +47,56 @@ def kl_divergence(
         q: Those of the mixtures to be compared with.
         rng: Source of random numbers.
     """
-    return _estimate(
-        size,
-        p,
-        rng,
-        lambda draws, rows: log_prob(draws, *_rows(p, rows)) - log_prob(draws, *_rows(q, rows)),
-    )
+    return _estimate(size, p, rng, lambda y, own, other: log_prob(y, *own) - log_prob(y, *other), q)
 
 
 def _estimate(
     size: int,
     p: Arrays,
     rng: np.random.Generator,
-    function: Callable[[FloatArray, slice], FloatArray],
+    function: Callable[..., FloatArray],
+    *others: Arrays,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return mean and standard error, each (N,), of a function of draws, block by block."""
-    num_rows, _, event_size = p[1].shape
+    """Return mean and standard error, each (N,), of a function of draws, block by block.
+
+    Args:
+        size: Number of draws for each row.
+        p: The mixtures that are drawn from.
+        rng: Source of random numbers.
+        function: Takes draws (S, rows, D) and the arrays of all mixtures, and is not changed by a
+            shift of all of them.
+        others: Arrays of other mixtures that it needs.
+    """
+    num_rows, num_components, event_size = p[1].shape
     mean, error = np.empty(num_rows), np.empty(num_rows)
     for rows in row_blocks(num_rows, size * event_size):
-        values = function(sample(size, *_rows(p, rows), rng), rows)
+        mixtures = [_rows(arrays, rows) for arrays in (p, *others)]
+        weights, means, variances, covariances = mixtures[0]
+        chosen, offsets = sample_offsets(size, weights, variances, covariances, rng)
+        values = function(offsets + means[np.arange(len(means)), chosen], *mixtures)
+        close = np.sqrt(variances) < NARROW * np.spacing(np.abs(means))
+        narrow = np.flatnonzero((close.any(axis=2) & (weights > 0.0)).any(axis=1))
+        # A draw loses the digits of its offset to those of the mean, so that these rows are seen
+        # from the mean of the component that each draw comes from.
+        for k in range(num_components if len(narrow) else 0):
+            moved = [_seen_from(means[narrow, k], _rows(arrays, narrow)) for arrays in mixtures]
+            own = chosen[:, narrow] == k
+            values[:, narrow] = np.where(
+                own, function(offsets[:, narrow], *moved), values[:, narrow]
+            )
         mean[rows] = values.mean(axis=0)
         error[rows] = values.std(axis=0, ddof=1) / math.sqrt(size)
     return mean, error
 
 
-def _rows(arrays: Arrays, rows: slice) -> Arrays:
+def _seen_from(origins: FloatArray, arrays: Arrays) -> Arrays:
+    """Return mixtures whose means are given relative to origins (rows, D)."""
+    weights, means, variances, covariances = arrays
+    with np.errstate(over="ignore"):
+        return weights, means - origins[:, np.newaxis], variances, covariances
+
+
+def _rows(arrays: Arrays, rows: slice | NDArray[np.intp]) -> Arrays:
     """Return some rows of all arrays."""
     weights, means, variances, covariances = arrays
     full = None if covariances is None else covariances[rows]

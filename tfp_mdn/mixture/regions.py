@@ -32,6 +32,9 @@ DEPTH_TOLERANCE = 1e-14
 # at most by this when the whole interval is blurred. Searches that want more would not end.
 LARGEST_BLUR = 5e-9
 
+# Doublings of the rounding of log p, and halvings between two sets, that are enough for any row.
+LARGEST_NUMBER_OF_STEPS = 60
+
 
 def highest_density_region(
     outside: float, weights: FloatArray, means: FloatArray, variances: FloatArray
@@ -64,8 +67,45 @@ def highest_density_region(
                 break
             upper[short] *= 2.0
         depths = find_roots(search, np.zeros_like(start), upper, start)
-        result += levels.intervals(depths)
+        ends = levels.ends(depths)
+        regions = levels.intervals(depths, ends)
+        flat = np.flatnonzero(np.abs(levels.mass_outside(ends) - outside) > 2.0 * LARGEST_BLUR)
+        if len(flat):
+            block = block[0][flat], block[1][flat], block[2][flat]
+            levels = _LevelSets(critical_points(*block), *resolved_components(*block))
+            for row, region in zip(flat, _filled(outside, levels, depths[flat]), strict=True):
+                regions[row] = region
+        result += regions
     return result
+
+
+def _filled(outside: float, levels: _LevelSets, depths: FloatArray) -> list[FloatArray]:
+    """Return regions of rows whose density is so flat that the threshold's rounding shows.
+
+    The mass jumps between the sets of two thresholds that differ by rounding alone. All that lies
+    between them is as good, and the ends are put where the mass is right.
+
+    Args:
+        outside: Probability outside the regions.
+        levels: Level sets of these rows.
+        depths: The depths v (B,) at which the mass jumps.
+    """
+    squares = np.square(depths)
+    slack = EPSILON * (8.0 + np.abs(levels.top) + squares)
+    for _ in range(LARGEST_NUMBER_OF_STEPS):
+        inner, outer = np.sqrt(np.maximum(squares - slack, 0.0)), np.sqrt(squares + slack)
+        near, far = levels.ends(inner), levels.ends(outer)
+        misses = (levels.mass_outside(near) < outside) | (levels.mass_outside(far) > outside)
+        if not misses.any():
+            break
+        slack[misses] *= 2.0
+    low, high = np.zeros_like(depths), np.ones_like(depths)
+    for _ in range(LARGEST_NUMBER_OF_STEPS):
+        share = 0.5 * low + 0.5 * high
+        ends = near + share[levels.rows] * (far - near)
+        short = levels.mass_outside(ends) > outside
+        low, high = np.where(short, share, low), np.where(short, high, share)
+    return levels.intervals(outer, ends)
 
 
 class _OutsideMass:
@@ -155,10 +195,20 @@ class _LevelSets:
             np.add.at(total, rows, parts)
         return sums[0, active], sums[1, active], sums[2, active]
 
-    def intervals(self, depths: FloatArray) -> list[FloatArray]:
+    def ends(self, depths: FloatArray) -> FloatArray:
+        """Return where the set of each row's depth (B,) ends in each piece (P,)."""
+        threshold = self.top - 0.5 * np.square(depths)
+        return self._ends(np.arange(len(self.rows)), threshold[self.rows])[0]
+
+    def mass_outside(self, ends: FloatArray) -> FloatArray:
+        """Return the probability (B,) outside sets that end there (P,) in each piece."""
+        mass = self._between(ends, self.valley, self.side, self.rows)
+        total: FloatArray = np.bincount(self.rows, mass, len(self.top)).astype(np.float64)
+        return total
+
+    def intervals(self, depths: FloatArray, ends: FloatArray) -> list[FloatArray]:
         """Return the intervals (R_i, 2) of each row, those that meet at a valley made one."""
         threshold = self.top - 0.5 * np.square(depths)
-        ends, _ = self._ends(np.arange(len(self.rows)), threshold[self.rows])
         shown = self.height[::2] >= threshold[self.rows[::2]]
         rows, lower, upper = self.rows[::2][shown], ends[::2][shown], ends[1::2][shown]
         valley = self.valley[1::2][shown]

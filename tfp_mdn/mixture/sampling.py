@@ -12,7 +12,11 @@ from tfp_mdn.mixture.density import cholesky_factors
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
 
-__all__ = ["sample", "sample_components", "temper"]
+__all__ = ["sample", "sample_components", "sample_offsets", "temper"]
+
+# Numbers that are drawn at a time: more would leave the processor's caches, and memory beyond the
+# result would grow.
+_BLOCK = 65536
 
 
 def temper(weights: FloatArray, temperature: float) -> FloatArray:
@@ -46,7 +50,9 @@ def temper(weights: FloatArray, temperature: float) -> FloatArray:
     return tempered
 
 
-def sample_components(size: int, weights: FloatArray, rng: np.random.Generator) -> NDArray[np.intp]:
+def sample_components(
+    size: int, weights: FloatArray, rng: np.random.Generator
+) -> NDArray[np.unsignedinteger]:
     """Draw component indices (S, N) by inversion of their cumulative weights.
 
     Inversion takes one uniform number a draw, and the comparison with one component at a time
@@ -68,8 +74,10 @@ def sample_components(size: int, weights: FloatArray, rng: np.random.Generator) 
     # otherwise a uniform number above 1 - 1e-16 would draw a component of weight 0.
     cumulative /= cumulative[:, -1:]
     uniform = rng.random((size, len(weights)))
-    chosen = np.zeros(uniform.shape, dtype=np.intp)
-    for k in range(weights.shape[1] - 1):
+    num_components = weights.shape[1]
+    # In a byte each, sixteen and more of the comparisons are added up at a time.
+    chosen = np.zeros(uniform.shape, np.min_scalar_type(num_components))
+    for k in range(num_components - 1):
         chosen += uniform >= cumulative[:, k]
     return chosen
 
@@ -104,20 +112,60 @@ def sample(
         Array (S, N, D), in the target's units.
     """
     num_rows, _, event_size = means.shape
-    chosen = sample_components(size, temper(weights, temperature), rng)
-    place = np.arange(num_rows), chosen
+    samples = np.empty((size, num_rows, event_size))
+    per_block = max(1, _BLOCK // max(1, size * event_size))
+    for start in range(0, num_rows, per_block):
+        rows = slice(start, start + per_block)
+        chosen, draws = sample_offsets(
+            size,
+            temper(weights[rows], temperature),
+            variances[rows],
+            None if covariances is None else covariances[rows],
+            rng,
+        )
+        if scale_temperature != 1.0:
+            draws *= np.sqrt(scale_temperature)
+        draws += _of_components(means[rows], chosen)
+        samples[:, rows] = draws
+    return samples
+
+
+def sample_offsets(
+    size: int,
+    weights: FloatArray,
+    variances: FloatArray,
+    covariances: FloatArray | None,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.unsignedinteger], FloatArray]:
+    """Draw components (S, N) and how far from their means the draws lie (S, N, D).
+
+    Args:
+        size: Number of draws S for each row.
+        weights: Component weights (N, K).
+        variances: Component variances (N, K, D).
+        covariances: Component covariances (N, K, D, D), or None for diagonal ones.
+        rng: Source of random numbers.
+    """
+    num_rows, _, event_size = variances.shape
+    chosen = sample_components(size, weights, rng)
     draws: FloatArray = rng.standard_normal((size, num_rows, event_size))
     if covariances is None or event_size == 1:
-        draws *= np.sqrt(variances[place])
+        draws *= np.sqrt(_of_components(variances, chosen))
     else:
         factors = cholesky_factors(covariances)
         # L z in place, last coordinate first, because row d of L reads only z_0 ... z_d. One
         # entry at a time, the factors of S N draws are never gathered as (S, N, D, D).
+        place = np.arange(num_rows), chosen
         for d in reversed(range(event_size)):
             draws[..., d] *= factors[..., d, d][place]
             for j in range(d):
                 draws[..., d] += factors[..., d, j][place] * draws[..., j]
-    if scale_temperature != 1.0:
-        draws *= np.sqrt(scale_temperature)
-    draws += means[place]
-    return draws
+    return chosen, draws
+
+
+def _of_components(values: FloatArray, chosen: NDArray[np.unsignedinteger]) -> FloatArray:
+    """Return the values (S, N, D) that the chosen components (S, N) have in (N, K, D)."""
+    num_rows, num_components, event_size = values.shape
+    place = chosen + np.arange(0, num_rows * num_components, num_components)
+    taken: FloatArray = values.reshape(-1, event_size).take(place, axis=0)
+    return taken

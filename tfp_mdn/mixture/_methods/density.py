@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfp_mdn._validation import FloatArray
+from tfp_mdn._validation import FloatArray, as_choice, as_float_array
 from tfp_mdn.mixture import density
 from tfp_mdn.mixture._arguments import as_targets
 from tfp_mdn.mixture._arrays import MixtureArrays
+from tfp_mdn.mixture._missing import log_prob_of_seen
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -20,15 +21,19 @@ __all__ = ["DensityMethods"]
 class DensityMethods(MixtureArrays):
     """What can be asked of a mixture at given targets."""
 
-    def log_prob(self, y: ArrayLike) -> FloatArray:
+    def log_prob(self, y: ArrayLike, *, missing: str = "error") -> FloatArray:
         """Return log p(y) = log Σₖ wₖ N(y | μₖ, Σₖ), (N,) or (M, N) for a grid, in nats.
 
         Args:
             y: Finite targets, one a row or a grid; see the class for the shapes.
+            missing: "error" refuses NaN. "marginalise" takes it for a missing value, and gives the
+                log-density of the dimensions that are there, 0 where none is. Rows with unlike
+                dimensions missing have densities in unlike units.
 
         Raises:
             TypeError: If `y` does not hold real numbers.
-            ValueError: If `y` is not finite, or its shape does not fit or is ambiguous.
+            ValueError: If `y` is not finite, its shape does not fit or is ambiguous, or `missing`
+                is another word.
 
         Example:
             >>> from tfp_mdn.mixture import MixtureParameters
@@ -38,7 +43,12 @@ class DensityMethods(MixtureArrays):
                    [-2.2258],
                    [-0.9186]])
         """
-        return density.log_prob(self._targets(y), *self._arrays())
+        if as_choice("missing", missing, ("error", "marginalise")) == "error":
+            return density.log_prob(self._targets(y), *self._arrays())
+        values = as_float_array("y", y)
+        hidden = np.isnan(values)
+        filled, hidden = self._targets(np.where(hidden, 0.0, values)), self._targets(hidden * 1.0)
+        return log_prob_of_seen(np.where(hidden > 0, np.nan, filled), *self._arrays())
 
     def prob(self, y: ArrayLike) -> FloatArray:
         """Return the density p(y), (N,) or (M, N) for a grid, in 1 / (target's units)^D.

@@ -18,7 +18,8 @@ class ShapeMethods(MixtureArrays):
         """Return the local maxima of the density of each row, the highest first.
 
         For D = 1 all of them are found, at most K: bounds on p' and p'' rule out every other place.
-        Dips that are no deeper than the rounding of log p do not separate modes. For D > 1 they
+        Dips that are no deeper than the rounding of log p do not separate modes, and a stretch on
+        which p' cannot be told from its rounding is one critical point, its middle. For D > 1 they
         are those that ascents reach from each component mean, from the overall mean, and
         from where two components cross (the mean of the product of their densities), by
         fixed-point steps μ(y) = (Σₖ rₖ Pₖ)⁻¹ Σₖ rₖ Pₖ μₖ with responsibilities rₖ and precisions
