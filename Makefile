@@ -46,9 +46,8 @@ check: lint types  ## Everything that must hold before a change lands
 notebooks: $(READY)  ## Execute the notebooks in place and collect their scores
 	$(BIN)/python notebooks/run.py
 
-bench: $(READY)  ## Measure speed
-	$(BIN)/python benchmarks/extraction.py
-	$(BIN)/python benchmarks/mixture.py
+bench: $(PEERS)  ## Measure speed beside other packages; hours
+	$(BIN)/python benchmarks/speed.py
 
 quality: $(PEERS)  ## Measure scores beside other methods; DATA=folder adds its CSV files
 	$(BIN)/python benchmarks/quality.py classic --jobs 2

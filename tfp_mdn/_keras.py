@@ -35,6 +35,9 @@ def _check_shape(name: str, shape: tuple[int, ...], model: tf_keras.Model, kind:
         return
     # A model that was built by its first batch remembers that batch's number of rows.
     expected = (None, *expected[1:])
+    if len(expected) > 2 and not getattr(model, "_has_explicit_input_shape", True):
+        # It remembers that batch's number of steps as well, and takes any.
+        expected = (None, None, *expected[2:])
     given = (*shape, 1) if len(shape) == len(expected) - 1 and expected[-1] == 1 else shape
     if not tf.TensorShape(expected).is_compatible_with(given):
         sizes = ", ".join("any" if size is None else str(size) for size in expected[1:])

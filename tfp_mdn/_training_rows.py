@@ -21,7 +21,7 @@ class Rows(NamedTuple):
 
     x: Any  # a tensor, or a list or dictionary of them
     y: tf.Tensor
-    weights: tf.Tensor  # (N,)
+    weights: tf.Tensor  # (N,), or (N, T) for the steps of sequences
 
     @property
     def num_rows(self) -> int:
@@ -75,7 +75,7 @@ def as_training_rows(
     Raises:
         TypeError: If they do not hold numbers.
         ValueError: If they are missing, empty, not finite, or of uneven length, or if weights are
-            negative or not one for each row.
+            negative, or not one for each row or each step of sequences.
     """
     if y is None:
         msg = f"{prefix}y must be given: the targets to train on."
@@ -86,10 +86,18 @@ def as_training_rows(
     if sample_weight is None:
         return Rows(x, y, tf.ones(num_rows))
     weights = as_finite_array(f"{prefix}sample_weight", sample_weight)
-    if weights.shape != (num_rows,) or (weights < 0).any():
+    # Targets (N, T) without a last axis could be (N, D) as well.
+    steps = tuple(y.shape[:-1]) if len(y.shape) > 2 else None
+    if weights.shape not in ((num_rows,), steps) or (weights < 0).any():
+        per_step = (
+            "; for one a step, y must have shape (N, T, D)"
+            if steps is None
+            else f", or for each of their steps, in shape {steps}"
+        )
         msg = (
             f"{prefix}sample_weight must hold one number of at least 0 for each of {num_rows} "
-            f"rows, got shape {weights.shape} and a minimum of {weights.min():g}."
+            f"rows{per_step if weights.ndim > 1 else ''}, got shape {weights.shape} and a minimum "
+            f"of {weights.min():g}."
         )
         raise ValueError(msg)
     return Rows(x, y, tf.constant(weights, tf.float32))

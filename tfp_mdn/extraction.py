@@ -66,8 +66,10 @@ def extract_parameters(
         batch_size: Rows per call of the model, when the default does not fit into memory.
 
     Returns:
-        `MixtureParameters` of N rows, in the units of the target. Components with a full scale
-        matrix have `covariances` too; where some dimensions determine another to less than about a
+        `MixtureParameters` of N rows, in the units of the target. Of sequences,
+        `parameters.means.reshape(N, T, K, D)` has the steps apart, and `parameters[real.ravel()]`
+        keeps those where a mask `real`, (N, T), is true. Components with a full scale matrix have
+        `covariances` too; where some dimensions determine another to less than about a
         millionth of its standard deviation, which float64 cannot hold, to about that.
 
     Raises:

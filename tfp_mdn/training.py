@@ -97,7 +97,9 @@ def fit_mdn(
         x: Inputs of shape (N, F), or whatever the model takes; or a `tf.data.Dataset` of batches of
             inputs, targets and, if wanted, weights.
         y: Targets of shape (N, D), or (N,) for one dimension; None with a data set.
-        sample_weight: Weight of each row's loss, (N,).
+        sample_weight: Weight of each row's loss, (N,), or of each step's, (N, T), where y has shape
+            (N, T, D). Keras divides by the number of rows or steps, not by the sum of weights;
+            steps that a `Masking` layer hides do not count.
         validation_data: Held-out `(x, y)` or `(x, y, sample_weight)`, judged after each epoch.
         validation_split: Share of the rows, the last ones before any shuffling, to hold out if
             there is no `validation_data`.

@@ -138,6 +138,30 @@ def test_memory_does_not_grow_with_the_number_of_components(
     assert peak < 6 * draws.nbytes
 
 
+def test_memory_beyond_the_samples_does_not_grow_with_them() -> None:
+    weights = np.full((100_000, 2), 0.5)
+    p = MixtureParameters(weights, weights, weights)
+    tracemalloc.start()
+    draws = p.sample(20, rng=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.3 * draws.nbytes
+
+
+def test_each_row_has_its_own_samples_however_many_rows_there_are() -> None:
+    centres = np.arange(30_000.0)[:, np.newaxis]
+    ones = np.ones_like(centres)
+    draws = MixtureParameters(ones, centres, 1e-12 * ones).sample(10, rng=0)[..., 0]
+    assert_allclose(draws, np.broadcast_to(centres[:, 0], draws.shape), atol=1e-4)
+    assert len(np.unique(draws[:, 0])) == 10
+
+
+def test_more_components_than_a_byte_counts() -> None:
+    weights = np.eye(300)[[299, 256, 0]]
+    chosen = sampling.sample_components(4, weights, np.random.default_rng(0))
+    assert_array_equal(chosen, np.broadcast_to([299, 256, 0], (4, 3)))
+
+
 def test_components_are_drawn_by_their_weights() -> None:
     weights = np.array([0.1, 0.0, 0.6, 0.3, 0.0])
     found = frequencies(separated(list(weights)), 50_000)

@@ -84,6 +84,7 @@ class MixtureHead(tfp.layers.DistributionLambda):
         self._params_size = int(self.params_size(num_components, event_shape))
         # What `tf_keras.layers.Lambda` calls: in place of the function that the parent closes over.
         self.function = self._distribution_and_tensor
+        self.supports_masking = True
 
     @staticmethod
     @abstractmethod
@@ -137,6 +138,11 @@ class MixtureHead(tfp.layers.DistributionLambda):
             )
             raise ValueError(msg)
         return super().__call__(inputs, *args, **kwargs)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Pass on which steps of a sequence are real, so that losses and metrics know."""
+        # `Lambda`, a parent, ends the mask here without a word, and padded steps would count.
+        return mask
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain values, without code."""

@@ -1,0 +1,1 @@
+"""What `benchmarks/speed.py` measures: the ways of doing each task, and the tasks."""
