@@ -68,6 +68,31 @@ def test_the_floor_of_several_targets_is_that_of_the_finest() -> None:
     assert head.min_scale == 0.01
 
 
+def test_the_likelihood_of_rounded_values_needs_no_floor_of_its_own() -> None:
+    y = np.round(RNG.normal(size=(200, 1)))
+    assert model_for(y=y, lattice=np.ones(1)).layers[-1].min_scale == 1e-3
+    assert model_for(y=y).layers[-1].min_scale > 0.1
+
+
+def test_units_and_start_are_those_of_the_values_that_are_there() -> None:
+    y = np.column_stack([Y[:, 0], np.round(3.0 + 2.0 * RNG.normal(size=200))])
+    seen = RNG.random(y.shape) < 0.6
+    hidden = np.where(seen, y, np.nan)
+    model = model_for(y=hidden)
+    head = model.layers[-1]
+    for d in range(2):
+        assert_allclose(head.loc[d], y[seen[:, d], d].mean(), rtol=1e-12)
+        assert_allclose(head.scale[d], y[seen[:, d], d].std(), rtol=1e-12)
+    start = extract_parameters(model, X)
+    assert_allclose((start.mean() - head.loc) / head.scale, np.zeros((200, 2)), atol=0.4)
+    found = standard_rows(model, X, hidden, ONES).y
+    assert_array_equal(np.isnan(found), ~seen)
+    assert_allclose(found[seen], ((y - head.loc) / head.scale)[seen], rtol=1e-5, atol=1e-6)
+    hidden[seen[:, 1], 1] = 4.0
+    with pytest.warns(UserWarning, match=r"column\(s\) \[0\] of y\[:, 1\] are constant"):
+        model_for(y=hidden)
+
+
 def test_a_fine_lattice_keeps_the_floor_asked_for() -> None:
     *_, head = model_for(y=np.round(Y), min_scale=0.02).layers
     assert head.min_scale == 0.02

@@ -31,6 +31,7 @@ from tfp_mdn import persistence
 from tfp_mdn.datasets import inverse_sinusoid
 from tfp_mdn.estimator import MDNRegressor
 from tfp_mdn.mixture import MixtureParameters
+from tfp_mdn.mixture.scores import censored_log_score
 from tfp_mdn.models import build_mdn
 
 Rows = tuple[np.ndarray, np.ndarray]
@@ -309,6 +310,30 @@ X, Y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
         ({}, (X, Y[:9]), ValueError, "inconsistent numbers of samples"),
         ({}, (X[:1], Y[:1]), ValueError, "minimum of 2 is required"),
         ({}, (X * np.nan, Y), ValueError, "Input X contains NaN"),
+        (
+            {},
+            (X, np.where(np.eye(10, 2) > 0, np.nan, 1.0)),
+            ValueError,
+            r"y contains NaN: 2 of 10 rows miss a value, in dimension\(s\) \[0, 1\]. .* missing=",
+        ),
+        ({"lattice": "fine"}, (X, Y), ValueError, "lattice must be 'auto', got 'fine'"),
+        ({"lattice": [1.0, 1.0]}, (X, Y), ValueError, "lattice must be 'auto', or a step or 1 st"),
+        ({"lattice": -1.0}, (X, Y), ValueError, "of at least 0, got -1.0"),
+        ({"lattice": np.nan}, (X, Y), ValueError, "lattice must be finite"),
+        (
+            {"lattice": 1.0, "covariance_type": "full"},
+            (X, Y),
+            ValueError,
+            "lattice needs covariance_type='diag', got 'full'",
+        ),
+        ({"missing": "drop"}, (X, Y), ValueError, "missing must be 'error' or 'marginalise'"),
+        (
+            {"missing": "marginalise"},
+            (X, np.where(np.arange(10) > 0, np.nan, 1.0)),
+            ValueError,
+            "at least two rows for each dimension, got 1 in dimension 0",
+        ),
+        ({"missing": "marginalise"}, (X, np.full(10, np.inf)), ValueError, "contains infinity"),
         ({}, (X, np.full(10, np.inf)), ValueError, "Input y contains infinity"),
         ({}, (X, np.zeros((10, 1, 1))), ValueError, "Found array with dim 3"),
         ({}, (X, None), ValueError, "requires y to be passed"),
@@ -572,3 +597,80 @@ def test_dates_and_masks_are_refused_and_a_single_callback_is_taken(rows: Rows) 
         x, y, callbacks=callback
     )
     assert seen == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["list", "frame"])
+def test_rows_without_a_target_are_as_if_dropped(quick_fit: Fit, rows: Rows, kind: str) -> None:
+    x, y = rows
+    hidden = np.where(np.arange(60) % 5 == 0, np.nan, y)
+    given: Any = list(hidden) if kind == "list" else pd.Series(hidden).convert_dtypes()
+    kept = ~np.isnan(hidden)
+    dropped = quick_fit(x[kept], y[kept])
+    fitted = quick_fit(x, given, missing="marginalise")
+    assert_array_equal(fitted.predict(x), dropped.predict(x))
+    assert_array_equal(fitted.log_prob(x, hidden)[kept], dropped.log_prob(x, y)[kept])
+    assert not fitted.log_prob(x, hidden)[~kept].any()
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "full"])
+def test_incomplete_rows_teach_more_than_the_complete_ones_alone(covariance_type: str) -> None:
+    rng = np.random.default_rng(0)
+    slopes = np.array([[1.0, 100.0], [-2.0, 0.0], [3.0, -50.0], [0.5, 200.0]])
+    x = rng.normal(size=(250, 2))
+    means = x @ slopes.T
+    y = means + 20.0 * rng.normal(size=(250, 1)) + 5.0 * rng.normal(size=(250, 4))
+    y[rng.random(y.shape) < 0.3] = np.nan
+    complete = ~np.isnan(y).any(axis=1)
+    assert 0.15 < complete.mean() < 0.35
+    options: dict[str, Any] = {
+        **{"num_components": 2, "hidden_units": (16,), "ensemble_size": 2, "num_steps": 600},
+        **{"covariance_type": covariance_type, "random_state": 0},
+    }
+    every = MDNRegressor(**options, missing="marginalise").fit(x, y)
+    few = MDNRegressor(**options).fit(x[complete], y[complete])
+    fresh = rng.normal(size=(2000, 2))
+    truth = fresh @ slopes.T
+    errors = [np.sqrt(np.square(m.predict(fresh) - truth).mean()) for m in (every, few)]
+    assert errors[0] < 0.8 * errors[1]
+    targets = truth + 20.0 * rng.normal(size=(2000, 1)) + 5.0 * rng.normal(size=(2000, 4))
+    assert every.log_prob(fresh, targets).mean() > few.log_prob(fresh, targets).mean()
+    # The losses are those of the values that are there, in their own units.
+    own = -every.log_prob(x, y).mean()
+    assert min(every.history_["val_loss"]) == pytest.approx(own, abs=1.0)
+
+
+@pytest.mark.parametrize("lattice", [1.0, "auto", (1.0,)])
+def test_rounded_targets_are_scored_no_worse_by_the_likelihood_of_what_rounds_to_them(
+    lattice: Any,
+) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 2))
+    y = np.clip(np.round(2.5 + x[:, 0] + 0.4 * rng.normal(size=600)), 0, 5)
+    options: dict[str, Any] = {
+        **{"num_components": 5, "hidden_units": (16,), "ensemble_size": 2, "num_steps": 400},
+        **{"random_state": 0},
+    }
+    scores = [
+        censored_log_score(m.fit(x[:300], y[:300]).predict_parameters(x[300:]), y[300:], 0.5)
+        for m in (MDNRegressor(**options, lattice=lattice), MDNRegressor(**options))
+    ]
+    assert scores[0].mean() < scores[1].mean()
+    assert scores[0].mean() < 1.0
+
+
+def test_the_losses_on_a_lattice_are_probabilities_without_a_unit(
+    quick_fit: Fit, rows: Rows, tmp_path: Path
+) -> None:
+    x, y = rows
+    hundreds = 100.0 * np.round(2.0 * y)
+    fitted = quick_fit(x, hundreds, lattice=100.0)
+    scaled = quick_fit(x, hundreds / 100.0, lattice=1.0)
+    assert_allclose(fitted.history_["val_loss"], scaled.history_["val_loss"], rtol=1e-3)
+    alone = MDNRegressor(3, (8,), ensemble_size=1, num_steps=40, lattice=100.0, random_state=0)
+    alone.fit(x, hundreds, validation_data=(x, hundreds))
+    score = censored_log_score(alone.predict_parameters(x), hundreds, 50.0)
+    assert min(alone.history_["val_loss"]) == pytest.approx(score.mean(), rel=1e-4)
+    fitted.save(tmp_path / "saved")
+    assert MDNRegressor.load(tmp_path / "saved").lattice == 100.0
+    both = quick_fit(x, np.column_stack([hundreds, y]), lattice=(100.0, 0.0))
+    assert np.isfinite(both.history_["loss"]).all()

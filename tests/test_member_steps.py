@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 
 from tfp_mdn._member_steps import (
     Batches,
@@ -20,7 +21,10 @@ from tfp_mdn._member_steps import (
     member_losses,
     training_steps,
 )
-from tfp_mdn.layers import MixtureMultivariateNormal
+from tfp_mdn.extraction import extract_parameters
+from tfp_mdn.layers import MixtureMultivariateNormal, MixtureNormal, head_class
+from tfp_mdn.losses import NLLLoss
+from tfp_mdn.members import MemberNetwork, apply_members
 from tfp_mdn.preprocessing import PiecewiseLinear
 
 M, K, B, T = 2, 2, 6, 5
@@ -28,6 +32,7 @@ RATE, DECAY = 0.05, 0.4
 ENCODE = PiecewiseLinear([[-1.0, 0.0, 1.0]])  # one feature in, three out
 STRUCTURE = Structure(((3, 4), (4,), (4, 6), (6,)), tf_keras.activations.tanh, K, 1, 1e-6)
 RNG = np.random.default_rng(3)
+APART = [0, 1, 2, 4, 3, 5]  # both logits, both locations, both raw scales
 START = RNG.normal(size=(M, 46)).astype(np.float32)
 BATCHES = Batches(
     RNG.normal(size=(T, M, B, 1)).astype(np.float32),
@@ -70,12 +75,19 @@ def separate(member: int) -> tf_keras.Model:
         ]
     )
     parts = np.split(START[member], np.cumsum([12, 4, 24]))
-    model.set_weights([parts[0].reshape(3, 4), parts[1], parts[2].reshape(4, 6), parts[3]])
+    together = np.argsort(APART)
+    model.set_weights(
+        [
+            *(parts[0].reshape(3, 4), parts[1]),
+            *(parts[2].reshape(4, 6)[:, together], parts[3][together]),
+        ]
+    )
     return model
 
 
 def flat(model: tf_keras.Model) -> np.ndarray:
-    return np.concatenate([part.ravel() for part in model.get_weights()])
+    *others, kernel, bias = model.get_weights()
+    return np.concatenate([part.ravel() for part in (*others, kernel[:, APART], bias[APART])])
 
 
 def by_tf_keras(batches: Batches, member: int) -> tuple[np.ndarray, np.ndarray, float]:
@@ -127,6 +139,29 @@ def test_losses_are_those_of_separate_networks() -> None:
         assert_allclose(losses[member], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("activation", ["gelu", "softmax"])
+@pytest.mark.parametrize("size", [1, 3])
+def test_losses_and_gradients_are_those_of_the_layers(activation: str, size: int) -> None:
+    layer = MemberNetwork(M, K, size, hidden_units=(5, 4), activation=activation)
+    x, y = RNG.normal(size=(M, B, 1)), RNG.normal(size=(M, B, size))
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    layer(ENCODE(x[0]))
+    layer.start(RNG.normal(size=K * (1 + 2 * size)), seed=2)
+    with tf.GradientTape() as tape:
+        answers = apply_members(layer.weights, ENCODE(x), layer.activation)
+        expected = -MixtureNormal(K, (size,), min_scale=0.5)(answers).log_prob(y)
+    gradients = tape.gradient(expected, layer.weights)
+    structure = Structure(layer.shapes, layer.activation, K, size, 0.5)
+    weights = tf.constant(layer.flat_weights())
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        losses = member_losses(structure)(weights, x, y, ENCODE.encoding)
+    assert_allclose(losses, expected, rtol=1e-5)
+    layer.set_flat_weights(tape.gradient(losses, weights).numpy())
+    for variable, gradient in zip(layer.weights, gradients, strict=True):
+        assert_allclose(variable, gradient, rtol=1e-4, atol=1e-5)
+
+
 def test_a_structure_is_compiled_once() -> None:
     again = STRUCTURE._replace(min_scale=float(STRUCTURE.min_scale))
     assert training_steps(again, jit_compile=False) is training_steps(STRUCTURE, jit_compile=False)
@@ -158,6 +193,68 @@ def test_full_covariances_are_trained_on_their_own_density(jit_compile: bool) ->
     )
     assert np.isfinite(after.weights).all()
     assert (after.weights.numpy() != start).mean() > 0.9
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "full"])
+def test_missing_dimensions_are_left_out_of_the_training(covariance_type: str) -> None:
+    layer = MemberNetwork(M, K, 2, hidden_units=(4,), covariance_type=covariance_type)
+    layer(ENCODE(BATCHES.x[0, 0]))
+    layer.start(RNG.normal(size=layer.shapes[-1]), seed=2)
+    structure = Structure(layer.shapes, layer.activation, K, 2, 1e-3, covariance_type)
+    structure = structure._replace(has_missing=True)
+    y = RNG.normal(size=(T, M, B, 2)).astype(np.float32)
+    y[RNG.random(y.shape) < 0.4] = np.nan
+    start = layer.flat_weights()
+    losses = member_losses(structure)(start, BATCHES.x[0], y[0], ENCODE.encoding)
+    head = head_class(covariance_type)(K, (2,), min_scale=1e-3)
+    mixture = head(apply_members(layer.weights, ENCODE(BATCHES.x[0]), layer.activation))
+    expected = NLLLoss(missing="marginalise", reduction="none")(y[0], mixture)
+    assert_allclose(losses, expected, rtol=1e-5, atol=1e-6)
+    zeros = np.zeros_like(start)
+    state, means = training_steps(structure, jit_compile=True)(
+        State(start, zeros, zeros, start),
+        BATCHES._replace(y=y),
+        schedule(0.1),
+        MEMBER_RATES,
+        ENCODE.encoding,
+    )
+    assert all(np.isfinite(part).all() for part in (*state, means))
+
+
+@pytest.mark.parametrize("has_missing", [False, True])
+def test_on_a_lattice_the_probability_of_the_interval_is_trained(has_missing: bool) -> None:  # noqa: FBT001
+    layer = MemberNetwork(M, K, 2, hidden_units=(4,))
+    layer(ENCODE(BATCHES.x[0, 0]))
+    layer.start(RNG.normal(size=layer.shapes[-1]), seed=2)
+    half_steps = (0.25, 0.0)  # the second dimension keeps its density
+    structure = Structure(layer.shapes, layer.activation, K, 2, 1e-3)._replace(
+        has_missing=has_missing, half_steps=half_steps
+    )
+    y = np.round(2 * RNG.normal(size=(T, M, B, 2))).astype(np.float32) / 2
+    if has_missing:
+        y[RNG.random(y.shape) < 0.3] = np.nan
+    start = layer.flat_weights()
+    losses = member_losses(structure)(start, BATCHES.x[0], y[0], ENCODE.encoding)
+    for member in range(M):
+        answers = apply_members(layer.weights, ENCODE(BATCHES.x[0]), layer.activation)[member]
+        p = extract_parameters(MixtureNormal(K, (2,), min_scale=1e-3)(answers))
+        scales, target = np.sqrt(p.variances), y[0, member]
+        first, second = (target[:, None, d] for d in range(2))
+        normals = [stats.norm(p.means[..., d], scales[..., d]) for d in range(2)]
+        inside = normals[0].cdf(first + 0.25) - normals[0].cdf(first - 0.25)
+        parts = [np.where(np.isnan(first), 1.0, inside), normals[1].pdf(second)]
+        parts[1] = np.where(np.isnan(second), 1.0, parts[1])
+        expected = -np.log((p.weights * parts[0] * parts[1]).sum(axis=1))
+        assert_allclose(losses[member], expected, rtol=1e-4, atol=1e-5)
+    zeros = np.zeros_like(start)
+    state, _ = training_steps(structure, jit_compile=True)(
+        State(start, zeros, zeros, start),
+        BATCHES._replace(y=y),
+        schedule(0.1),
+        MEMBER_RATES,
+        ENCODE.encoding,
+    )
+    assert all(np.isfinite(part).all() for part in state)
 
 
 def noise_of(seed: tuple[int, int], size: float, rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:

@@ -101,6 +101,8 @@ def test_flat_weights_go_out_and_come_back() -> None:
     assert flat.shape == (M, sum(int(np.prod(shape)) for shape in layer.shapes))
     assert layer.shapes == ((4, 5), (5,), (5, 6), (6,), (6, 10), (10,))
     assert_array_equal(flat[1, :20].reshape(4, 5), layer.weights[0][1])
+    # Logits, locations and raw scales of both components stand apart.
+    assert_array_equal(flat[1, -10:], layer.weights[-1].numpy()[1, [0, 1, 2, 3, 6, 7, 4, 5, 8, 9]])
     layer.set_flat_weights(np.zeros_like(flat))
     assert not layer.flat_weights().any()
     layer.set_flat_weights(flat)

@@ -28,17 +28,19 @@ NUMPY_SIDE = [
 TENSORFLOW_SIDE = [
     {"_keras", "_distribution"},
     {"_model_data"},
+    {"_marginal_kernels", "_interval_kernels"},
     {"_loss_kernels"},
     {"layers", "losses", "preprocessing"},
+    {"_standard_losses"},
     {"members"},
-    {"initializers", "_member_steps", "_neighbours"},
-    {"models", "callbacks", "recipe", "_defaults", "_training_rows", "_standard_losses"},
-    {"assembly", "member_training", "_epochs", "_flat_epochs"},
+    {"initializers", "_member_steps", "_neighbours", "_one_step"},
+    {"models", "callbacks", "recipe", "_defaults", "_training_rows"},
+    {"assembly", "member_training", "_epochs", "_flat_epochs", "_generation"},
     {"training"},
 ]
 ABOVE_BOTH = [
     {"extraction"},
-    {"_model_file"},
+    {"_model_file", "sequences"},
     {"persistence", "_estimator_data"},
     {"_estimator_files"},
     {"_estimator_answers"},

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         mixture,
         plotting,
         scorers,
+        sequences,
         uncertainty,
     )
     from tfp_mdn.calibration import calibration_report
@@ -63,6 +64,7 @@ __all__ = [
     "save",
     "scorers",
     "select_num_components",
+    "sequences",
     "to_distribution",
     "uncertainty",
     "write_report",
@@ -96,6 +98,7 @@ _MODULES = {
     "mixture",
     "plotting",
     "scorers",
+    "sequences",
     "uncertainty",
 }
 

@@ -22,6 +22,8 @@ __all__ = ["AnsweringEstimator"]
 class AnsweringEstimator(SavableEstimator):
     """Estimator that answers from the mixture which its model gives for each row."""
 
+    missing: str
+
     def predict_parameters(self, X: ArrayLike) -> MixtureParameters:
         """Return the mixture at each row of X (N, F), in units of y."""
         check_is_fitted(self, "model_")
@@ -68,8 +70,11 @@ class AnsweringEstimator(SavableEstimator):
         return self.predict_parameters(X).sample(size, rng)
 
     def log_prob(self, X: ArrayLike, y: ArrayLike) -> FloatArray:
-        """Return log p(y | x) of each row, (N,), in nats."""
-        return self.predict_parameters(X).log_prob(y)
+        """Return log p(y | x) of each row, (N,), in nats.
+
+        With `missing="marginalise"`, that of the dimensions of y that are not NaN.
+        """
+        return self.predict_parameters(X).log_prob(y, missing=self.missing)
 
     def uncertainty(
         self, X: ArrayLike, *, size: int = 1000, random_state: Any = None

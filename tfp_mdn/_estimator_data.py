@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from tfp_mdn._validation import FloatArray, reject_masked
+from tfp_mdn._validation import FloatArray, as_choice, as_finite_array, reject_masked
+from tfp_mdn.preprocessing import lattice_step
 
 __all__ = [
+    "checked_lattice",
     "checked_rows",
     "checked_validation_rows",
     "column_names",
@@ -28,35 +30,95 @@ _LEAST_WEIGHT = 1e-12
 
 
 def checked_rows(
-    estimator: BaseEstimator, X: Any, y: Any, **checks: Any
+    estimator: BaseEstimator, X: Any, y: Any, *, missing: str = "error", **checks: Any
 ) -> tuple[FloatArray, FloatArray, int]:
-    """Return inputs (N, F), targets (N, D), and the number of axes that the targets had."""
+    """Return inputs (N, F), targets (N, D), and the number of axes that the targets had.
+
+    With `missing="marginalise"`, targets are NaN where they are missing.
+    """
     for name, values in (("X", X), ("y", y)):
         if np.asarray(values).dtype.kind in "mM":
             msg = f"{name} holds dates or times; turn them into numbers of a unit first."
             raise TypeError(msg)
         reject_masked(name, values)
     checks = {"ensure_min_samples": 2, **checks}
-    inputs, targets = validate_data(
-        estimator, X, y, dtype=np.float64, multi_output=True, y_numeric=True, **checks
+    filled, hidden = y, None
+    if missing == "marginalise" and y is not None:
+        filled = check_array(
+            y, dtype=np.float64, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y"
+        )
+        hidden = np.isnan(filled)
+        filled = np.where(hidden, 0.0, filled)
+    try:
+        inputs, targets = validate_data(
+            estimator, X, filled, dtype=np.float64, multi_output=True, y_numeric=True, **checks
+        )
+    except ValueError as error:
+        if str(error).startswith("Input y contains NaN"):
+            raise ValueError(_missing_message(y)) from None
+        raise
+    ndim, targets = targets.ndim, targets.astype(np.float64).reshape(len(inputs), -1)
+    if hidden is not None:
+        targets = np.where(hidden.reshape(targets.shape), np.nan, targets)
+    return inputs, targets, ndim
+
+
+def _missing_message(y: Any) -> str:
+    values = check_array(y, dtype=np.float64, ensure_2d=False, ensure_all_finite=False)
+    hidden = np.isnan(values.reshape(len(values), -1))
+    return (
+        f"Input y contains NaN: {hidden.any(axis=1).sum()} of {len(hidden)} rows miss a value, in "
+        f"dimension(s) {np.flatnonzero(hidden.any(axis=0)).tolist()}. Drop those rows, or set "
+        "missing='marginalise' to learn from what they have."
     )
-    return inputs, targets.astype(np.float64).reshape(len(inputs), -1), targets.ndim
 
 
 def checked_validation_rows(
-    estimator: BaseEstimator, validation_data: Any, event_size: int
+    estimator: BaseEstimator, validation_data: Any, event_size: int, missing: str = "error"
 ) -> tuple[FloatArray, FloatArray]:
     """Return inputs and targets of rows to judge by, which must be like those of the fit."""
     if not isinstance(validation_data, list | tuple) or len(validation_data) != 2:
         msg = f"validation_data must be a pair (X, y), got {type(validation_data).__name__}."
         raise TypeError(msg)
     inputs, targets, _ = checked_rows(
-        estimator, *validation_data, reset=False, ensure_min_samples=1
+        estimator, *validation_data, missing=missing, reset=False, ensure_min_samples=1
     )
     if targets.shape[1] != event_size:
         msg = f"validation_data must have {event_size} target(s) a row, got {targets.shape[1]}."
         raise ValueError(msg)
-    return inputs, targets
+    labelled = ~np.isnan(targets).all(axis=1)
+    if not labelled.any():
+        msg = "validation_data must have a target in at least one row, got NaN alone."
+        raise ValueError(msg)
+    return inputs[labelled], targets[labelled]
+
+
+def checked_lattice(lattice: Any, targets: FloatArray, covariance_type: str) -> FloatArray | None:
+    """Return the step to which each target was rounded, (D,), 0 for none; None if all are 0."""
+    if lattice is None:
+        return None
+    size = targets.shape[1]
+    if isinstance(lattice, str):
+        as_choice("lattice", lattice, ("auto",))
+        steps = np.array([lattice_step(column[~np.isnan(column)]) for column in targets.T])
+    else:
+        steps = as_finite_array("lattice", lattice)
+        if steps.shape not in ((), (size,)) or (steps < 0).any():
+            msg = (
+                f"lattice must be 'auto', or a step or {size} steps (one for each target) of at "
+                f"least 0, got {lattice!r}."
+            )
+            raise ValueError(msg)
+        steps = np.broadcast_to(steps, (size,))
+    if not steps.any():
+        return None
+    if covariance_type == "full":
+        msg = (
+            "lattice needs covariance_type='diag', got 'full': a correlated normal has no closed "
+            "form for the probability of a box."
+        )
+        raise ValueError(msg)
+    return steps
 
 
 def weighted_rows(
@@ -71,6 +133,15 @@ def weighted_rows(
     used = weights > _LEAST_WEIGHT
     if used.sum() < 2:
         msg = f"sample_weight must be positive for at least two rows, got {used.sum()}."
+        raise ValueError(msg)
+    # A row without any target says nothing of the density.
+    used &= ~np.isnan(targets).all(axis=1)
+    num_seen = (~np.isnan(targets[used])).sum(axis=0)
+    if (num_seen < 2).any():
+        msg = (
+            "y must have a value in at least two rows for each dimension, got "
+            f"{num_seen.min()} in dimension {num_seen.argmin()}."
+        )
         raise ValueError(msg)
     return inputs[used], targets[used], weights[used]
 

@@ -25,8 +25,15 @@ _LARGEST_RESIDUAL = 1e12
 _NORMALS = (tfd.Normal, tfd.MultivariateNormalDiag, tfd.MultivariateNormalTriL)
 
 
-def matched_target(y: Any, distribution: tfp.distributions.Distribution) -> tf.Tensor:
+def matched_target(
+    y: Any, distribution: tfp.distributions.Distribution, *, allow_missing: bool = False
+) -> tf.Tensor:
     """Return `y` as a tensor of the distribution's dtype and exactly its batch and event shape.
+
+    Args:
+        y: Targets.
+        distribution: The distribution.
+        allow_missing: Whether values may be NaN.
 
     Raises:
         TypeError: If `y` does not hold floats.
@@ -52,8 +59,10 @@ def matched_target(y: Any, distribution: tfp.distributions.Distribution) -> tf.T
     if not matched.shape.is_compatible_with(expected):
         msg = f"y has shape {tuple(y.shape)}, but the distribution expects {tuple(expected)}."
         raise ValueError(msg)
-    if tf.executing_eagerly() and not tf.reduce_all(tf.math.is_finite(matched)):
-        msg = "y must be finite, got NaN or infinite values. Drop those rows first."
+    refused = tf.math.is_inf(matched) if allow_missing else ~tf.math.is_finite(matched)
+    if tf.executing_eagerly() and tf.reduce_any(refused):
+        what = "infinite" if allow_missing else "NaN or infinite"
+        msg = f"y must be finite, got {what} values. Drop those rows first."
         raise ValueError(msg)
     if not (matched.shape.is_fully_defined() and expected.is_fully_defined()):
         # Sizes that are known only when the graph runs: unlike the subtraction in a density, a

@@ -7,7 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+import tf_keras
 
+from tfp_mdn._loss_kernels import as_mixture
+from tfp_mdn._marginal_kernels import log_prob_of_seen
+from tfp_mdn._standard_losses import normal_mixture_losses
 from tfp_mdn.layers import head_class
 from tfp_mdn.losses import negative_log_likelihood
 from tfp_mdn.members import apply_members
@@ -25,6 +29,16 @@ __all__ = [
 ]
 
 _CLIP_NORM = 10.0  # keeps one bad batch from throwing a member's weights far away
+
+# Activations that do not care which axis holds the units.
+_ELEMENTWISE = tuple(
+    tf_keras.activations.get(name)
+    for name in (
+        *("elu", "exponential", "gelu", "hard_sigmoid", "linear", "mish", "relu"),
+        *("selu", "sigmoid", "softplus", "softsign", "swish", "tanh"),
+    )
+)
+
 BETA_1, BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # Adam's, as tf_keras has them
 
 
@@ -37,10 +51,12 @@ class Structure(NamedTuple):
     event_size: int
     min_scale: float
     covariance_type: str = "diag"
+    has_missing: bool = False  # whether dimensions of targets may be NaN
+    half_steps: tuple[float, ...] = ()  # of the lattice of each target, if any lies on one
 
 
 class State(NamedTuple):
-    """What a step changes, each (M, P) with the P weights of a member in a row."""
+    """What a step changes, each (M, P) in the order of `MemberNetwork.flat_weights`."""
 
     weights: Any
     momentum: Any  # running mean of the gradient
@@ -142,12 +158,43 @@ def _row_losses(
     layers = [
         tf.reshape(part, (-1, *shape)) for part, shape in zip(parts, structure.shapes, strict=True)
     ]
+    inputs = encode(x, *encoding)
+    if structure.covariance_type == "diag":
+        parameters = _rows_last(layers, inputs, structure.activation)
+        return normal_mixture_losses(
+            parameters,
+            tf.transpose(y, (0, 2, 1)),
+            structure.num_components,
+            structure.min_scale,
+            has_missing=structure.has_missing,
+            half_steps=structure.half_steps,
+        )
     head = head_class(structure.covariance_type)(
         structure.num_components, (structure.event_size,), min_scale=structure.min_scale
     )
-    return negative_log_likelihood(
-        y, head(apply_members(layers, encode(x, *encoding), structure.activation))
-    )
+    mixture = head(apply_members(layers, inputs, structure.activation))
+    if structure.has_missing:
+        return -log_prob_of_seen(y, as_mixture("training", mixture))
+    return negative_log_likelihood(y, mixture)
+
+
+def _rows_last(
+    weights: Sequence[tf.Tensor], inputs: tf.Tensor, activation: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """Return the outputs of `apply_members` as (M, units, N).
+
+    Every unit, and so every parameter, is a block of memory in this order, which saves a fifth of a
+    step under XLA.
+    """
+    inputs = tf.transpose(inputs, (0, 2, 1))
+    for place in range(0, len(weights), 2):
+        outputs = tf.matmul(weights[place], inputs, transpose_a=True)
+        outputs += weights[place + 1][..., tf.newaxis]
+        if activation in _ELEMENTWISE:
+            inputs = activation(outputs)
+        else:
+            inputs = tf.transpose(activation(tf.transpose(outputs, (0, 2, 1))), (0, 2, 1))
+    return outputs
 
 
 def _with_noise(batch: Batches, now: Schedule) -> tuple[tf.Tensor, tf.Tensor]:

@@ -42,7 +42,9 @@ def checked_data(
     num_rows = len(inputs[0])
     named = [(f"{prefix}y", y), (f"{prefix}sample_weight", sample_weight)]
     for name, values in [(name, values) for name, values in named if values is not None]:
-        array = _checked_rows(name, values)
+        # A loss that takes NaN for a missing target says so.
+        allow_nan = values is y and getattr(model.loss, "missing", "error") == "marginalise"
+        array = _checked_rows(name, values, allow_nan=allow_nan)
         if len(array) != num_rows:
             msg = f"{name} must have {num_rows} rows as {prefix}x has, got {len(array)}."
             raise ValueError(msg)
@@ -68,7 +70,7 @@ def _as_float64(values: Any) -> tf.Tensor:
     return tf.convert_to_tensor(np.asarray(values, np.float64))
 
 
-def _checked_rows(name: str, values: Any) -> NDArray[Any]:
+def _checked_rows(name: str, values: Any, *, allow_nan: bool = False) -> NDArray[Any]:
     array = as_real_array(name, values)
     if array.ndim == 0 or array.size == 0:
         msg = (
@@ -76,5 +78,5 @@ def _checked_rows(name: str, values: Any) -> NDArray[Any]:
             f"Make one array of nested lists: numpy.asarray({name})."
         )
         raise ValueError(msg)
-    check_finite(name, array)
+    check_finite(name, np.where(np.isnan(array), 0, array) if allow_nan else array)
     return array

@@ -12,9 +12,16 @@ import tensorflow_probability as tfp
 import tf_keras
 from numpy.typing import NDArray
 
+from tfp_mdn._interval_kernels import log_interval
 from tfp_mdn.layers._head import lower_bound
 
-__all__ = ["StandardLosses", "dense_variables", "leaves"]
+__all__ = [
+    "StandardLosses",
+    "columns_apart",
+    "dense_variables",
+    "leaves",
+    "normal_mixture_losses",
+]
 
 tfd = tfp.distributions
 
@@ -32,9 +39,7 @@ class StandardLosses:
         self._head, self._size = head, (head.event_shape or (1,))[0]
         self._network = tf_keras.Model(model.inputs, head.input)
         self._places = dense_variables(model)
-        count = head.num_components
-        pairs = np.arange(2 * count * self._size).reshape(count, 2, self._size) + count
-        self._columns = np.append(np.arange(count), pairs.transpose(1, 0, 2))
+        self._columns = columns_apart(head.num_components, self._size)
 
     def with_columns_apart(self, variables: Sequence[Any]) -> list[tf.Tensor]:
         """Return what belongs to kernels and biases with the last columns as they are used here."""
@@ -61,17 +66,66 @@ class StandardLosses:
         """Return -log p(y | x) of each row, (N,), for standard targets (N, D)."""
         with _replaced(self._places, weights):
             parameters = self._network(x, training=True)
-        count, size = self._head.num_components, self._size
-        logits, locations, raw_scales = tf.split(
-            parameters, [count, count * size, count * size], axis=-1
+        losses = normal_mixture_losses(
+            parameters, y, self._head.num_components, self._head.min_scale
         )
-        scales = lower_bound(tf.nn.softplus(raw_scales), self._head.min_scale)
-        log_prob = tfd.Normal(locations, scales).log_prob(tf.tile(y, (1, count)))
-        if size > 1:
-            log_prob = tf.reduce_sum(tf.reshape(log_prob, (-1, count, size)), axis=-1)
-        unit = np.log(np.broadcast_to(self._head.scale, (size,))).sum()
-        weighted = tf.nn.log_softmax(logits) + log_prob
-        return tf.constant(unit, tf.float32) - tf.reduce_logsumexp(weighted, axis=-1)
+        unit = np.log(np.broadcast_to(self._head.scale, (self._size,))).sum()
+        return tf.constant(unit, tf.float32) + losses
+
+
+def columns_apart(num_components: int, event_size: int) -> NDArray[np.int64]:
+    """Return where all logits, all locations and all raw scales stand among a layer's parameters.
+
+    `layers.MixtureNormal` has the locations and raw scales of a component side by side.
+    """
+    pairs = np.arange(2 * num_components * event_size).reshape(num_components, 2, event_size)
+    return np.append(np.arange(num_components), num_components + pairs.transpose(1, 0, 2))
+
+
+def normal_mixture_losses(
+    parameters: tf.Tensor,
+    y: tf.Tensor,
+    num_components: int,
+    min_scale: float,
+    *,
+    has_missing: bool = False,
+    half_steps: Sequence[float] = (),
+) -> tf.Tensor:
+    """Return -log p(y), (N, ...), in standard units, of mixtures of independent normals.
+
+    Args:
+        parameters: Logits (N, K, ...), locations (N, K D, ...) and raw scales (N, K D, ...) in
+            one tensor, in the order of `columns_apart`.
+        y: Targets, (N, D, ...).
+        num_components: Components K.
+        min_scale: Floor of the standard deviations.
+        has_missing: Whether dimensions of y may be NaN, and are to be left out.
+        half_steps: Half the width of the interval about y whose probability takes the place of the
+            density, for each dimension, where it is above 0; none are given where none is.
+    """
+    count, size = num_components, y.shape[1]
+    logits, locations, raw_scales = tf.split(
+        parameters, [count, count * size, count * size], axis=1
+    )
+    scales = lower_bound(tf.nn.softplus(raw_scales), min_scale)
+    copies = tf.tile(y, (1, count, *[1] * (len(y.shape) - 2)))
+    if has_missing:
+        # A NaN that is only masked afterwards would come back in the slope, as 0 times NaN.
+        seen = ~tf.math.is_nan(copies)
+        copies = tf.where(seen, copies, tf.stop_gradient(locations))
+    log_prob = tfd.Normal(locations, scales).log_prob(copies)
+    if half_steps:
+        halves = tf.reshape(
+            tf.constant(np.tile(half_steps, count), y.dtype), (1, -1, *[1] * (len(y.shape) - 2))
+        )
+        interval = log_interval(copies, locations, scales, tf.where(halves > 0, halves, 1.0))
+        log_prob = tf.where(halves > 0, interval, log_prob)
+    if has_missing:
+        log_prob = tf.where(seen, log_prob, tf.zeros_like(log_prob))
+    if size > 1:
+        shape = tf.concat([tf.shape(logits)[:2], [size], tf.shape(logits)[2:]], axis=0)
+        log_prob = tf.reduce_sum(tf.reshape(log_prob, shape), axis=2)
+    return -tf.reduce_logsumexp(tf.nn.log_softmax(logits, axis=1) + log_prob, axis=1)
 
 
 def leaves(model: tf_keras.Model) -> list[tf_keras.layers.Layer]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from numpy.typing import NDArray
 
 from tfp_mdn._validation import FloatArray, as_real, as_whole_number
 from tfp_mdn.initializers import spread_start
@@ -41,6 +42,7 @@ def assemble(
     seed: int,
     ensemble_size: int,
     num_components: int,
+    lattice: FloatArray | None = None,
     **structure: Any,
 ) -> tf_keras.Model:
     """Return a model for these rows, with components spread over the targets, not yet trained.
@@ -49,13 +51,15 @@ def assemble(
 
     Args:
         inputs: Inputs (N, F), in their own units.
-        targets: Targets (N, D), likewise.
+        targets: Targets (N, D), likewise, NaN where missing.
         weights: Weight of each row, (N,), greater than 0.
         num_intervals: Intervals between quantiles for each feature.
         min_scale: Floor of the standard deviations, in standard deviations of the targets.
         seed: Seed of the first weights.
         ensemble_size: Number of networks M.
         num_components: Components K of each.
+        lattice: Step to which each target was rounded, (D,), if the likelihood will be that of
+            rounded values, which needs no floor of its own.
         **structure: `hidden_units`, `activation` and `covariance_type` of `MemberNetwork`.
     """
     num_intervals = as_whole_number("num_intervals", num_intervals)
@@ -63,18 +67,21 @@ def assemble(
     standardise = Standardize(
         *location_and_scale("X", inputs, weights, limit=1e300), name="standardise"
     )
-    loc, scale = location_and_scale("y", targets, weights, limit=1e30)
+    seen = ~np.isnan(targets)
+    loc, scale = _units_of_seen(targets, weights, seen)
     encode = PiecewiseLinear(
         quantile_edges(standardise(inputs).numpy(), num_intervals), name="encode"
     )
     event_size = targets.shape[1]
     network = MemberNetwork(ensemble_size, num_components, event_size, **structure, name="members")
-    steps = [lattice_step(column) for column in targets.T] / scale
+    steps = [
+        lattice_step(column[rows]) for column, rows in zip(targets.T, seen.T, strict=True)
+    ] / scale
     head = head_class(network.covariance_type)(
         network.ensemble_size * network.num_components,
         (event_size,),
         # The standard deviation of what rounding to the lattice has taken away.
-        min_scale=max(min_scale, steps.min() / np.sqrt(12.0)),
+        min_scale=max(min_scale, steps.min() / np.sqrt(12.0)) if lattice is None else min_scale,
         loc=loc,
         scale=scale,
         dtype="float64",
@@ -82,10 +89,35 @@ def assemble(
     )
     raw = tf_keras.Input((inputs.shape[1],), dtype="float64")
     model = MixtureSequential([raw, standardise, encode, network, head], name="mdn")
-    standard = _standard_targets(head, targets)
+    standard = _filled(_standard_targets(head, targets), seen, seed)
     start = spread_start(standard, network.num_components, head.min_scale, network.covariance_type)
     network.start(start, seed)
     return model
+
+
+def _units_of_seen(
+    targets: FloatArray, weights: FloatArray, seen: NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray]:
+    """Return location and scale of each target (D,), from the rows that have it."""
+    if seen.all():
+        return location_and_scale("y", targets, weights, limit=1e30)
+    each = [
+        location_and_scale(f"y[:, {d}]", targets[rows, d : d + 1], weights[rows], limit=1e30)
+        for d, rows in enumerate(seen.T)
+    ]
+    return np.concatenate([loc for loc, _ in each]), np.concatenate([scale for _, scale in each])
+
+
+def _filled(targets: FloatArray, seen: NDArray[np.bool_], seed: int) -> FloatArray:
+    """Return targets whose missing values are drawn from the others of their dimension.
+
+    They place the components before training, where the mean would draw them together.
+    """
+    rng = np.random.default_rng(seed)
+    filled = targets.copy()
+    for column, rows in zip(filled.T, seen.T, strict=True):
+        column[~rows] = rng.choice(column[rows], (~rows).sum())
+    return filled
 
 
 def standard_rows(

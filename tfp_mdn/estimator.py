@@ -14,6 +14,7 @@ from sklearn.base import RegressorMixin
 from tfp_mdn._defaults import Defaults, defaults_for
 from tfp_mdn._estimator_answers import AnsweringEstimator
 from tfp_mdn._estimator_data import (
+    checked_lattice,
     checked_rows,
     checked_validation_rows,
     column_names,
@@ -21,7 +22,8 @@ from tfp_mdn._estimator_data import (
     unchanged_if_it_fails,
     weighted_rows,
 )
-from tfp_mdn._neighbours import scatter_of
+from tfp_mdn._neighbours import Scatter, scatter_of
+from tfp_mdn._validation import FloatArray, as_choice
 from tfp_mdn.assembly import assemble, check_same_structure, standard_rows
 from tfp_mdn.member_training import train_with_recipe
 from tfp_mdn.recipe import Recipe
@@ -70,6 +72,16 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
             weights; every member holds out other rows.
         patience: Training ends after so many of the 40 checks without a better weight of any
             member; None trains to the end.
+        lattice: Step to which y was rounded, in its unit: a number, or one for each target, 0
+            where there is none; "auto" finds the steps of what lies on a lattice. Training then
+            maximises the probability P(y - step/2 < Y <= y + step/2) of what rounds to y in place
+            of its density, which narrow components on the points of a lattice could raise without
+            end, and needs no floor for it. Judge the fit by `mixture.scores.censored_log_score`:
+            `log_prob` remains a density. Needs `covariance_type="diag"`.
+        missing: What NaN in y means. "error" refuses it. "marginalise" takes it for a missing
+            value: a row counts with the density of the dimensions that it has, exactly and without
+            imputation, and a row with none is left out. It is right where what is missing does not
+            depend on its value. `log_prob` then takes such rows too.
         warm_start: Whether a further `fit` goes on from the weights of the last one, and keeps its
             units, intervals and floor.
         random_state: Seed, or NumPy `RandomState`, of the split, the start and the training; None
@@ -80,7 +92,8 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
     Attributes:
         model_: The `tf_keras.Model` that takes raw X and returns a distribution in units of y.
         history_: Dictionary of lists: `step`, `loss` on the training rows and `val_loss` on the
-            held-out rows, means over the members, in nats per row in units of y.
+            held-out rows, means over the members, in nats per row in units of y, without a unit
+            for targets on a `lattice`.
         n_features_in_: Number of features F.
         feature_names_in_: Names of the features, if X was a data frame.
         target_names_: Names of the targets, if y was a data frame or a named series, else None.
@@ -110,6 +123,8 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
         noise: float | None = None,
         validation_fraction: float = 0.1,
         patience: int | None = 20,
+        lattice: float | Sequence[float] | str | None = None,
+        missing: str = "error",
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -128,6 +143,8 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
         self.noise = noise
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.lattice = lattice
+        self.missing = missing
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -147,7 +164,7 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
 
         Args:
             X: Inputs of shape (N, F); a data frame's column names are kept and checked later.
-            y: Targets of shape (N,) or (N, D).
+            y: Targets of shape (N,) or (N, D), NaN where `missing` allows it.
             sample_weight: Weight of each row, (N,), at least 0.
             validation_data: Inputs and targets that the members are judged on; all rows of `X`
                 are then trained on. By default each member holds out rows of its own.
@@ -171,15 +188,17 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
     ) -> None:
         goes_on = self.warm_start and hasattr(self, "model_")
         names = column_names(y)
-        inputs, targets, ndim = checked_rows(self, X, y, reset=not goes_on)
+        missing = as_choice("missing", self.missing, ("error", "marginalise"))
+        inputs, targets, ndim = checked_rows(self, X, y, missing=missing, reset=not goes_on)
         inputs, targets, weights = weighted_rows(inputs, targets, sample_weight)
         rng = source_of_randomness(self.random_state)
-        scatter = scatter_of(inputs, targets, rng)
+        scatter = _scatter_of_seen(inputs, targets, rng)
         settings = self._settings(defaults_for(len(inputs), inputs.shape[1], scatter))
         recipe = Recipe(**{field.name: settings[field.name] for field in fields(Recipe)})
         # Drawn in any case, so that a fit that goes on holds out the same rows.
         seed = int(rng.randint(2**31 - 1))
         structure = {name: settings[name] for name in _STRUCTURE}
+        lattice = checked_lattice(self.lattice, targets, self.covariance_type)
         if goes_on:
             model = self.model_
             if self.hidden_units is None:
@@ -192,13 +211,14 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
                 weights,
                 num_intervals=settings["num_intervals"],
                 min_scale=settings["min_scale"],
+                lattice=lattice,
                 seed=seed,
                 **structure,
             )
         rows = standard_rows(model, inputs, targets, weights)
         held_out = None
         if validation_data is not None:
-            judged = checked_validation_rows(self, validation_data, targets.shape[1])
+            judged = checked_validation_rows(self, validation_data, targets.shape[1], missing)
             held_out = standard_rows(model, *judged, np.ones(len(judged[0])))
         self.history_ = train_with_recipe(
             model,
@@ -206,6 +226,7 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
             recipe,
             held_out=held_out,
             rng=rng,
+            lattice=lattice,
             callbacks=callbacks,
             verbose=self.verbose,
         )
@@ -224,3 +245,16 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
         tags.target_tags.multi_output = True
         tags.non_deterministic = self.random_state is None
         return tags
+
+
+def _scatter_of_seen(
+    inputs: FloatArray, targets: FloatArray, rng: np.random.RandomState
+) -> Scatter:
+    """Return the scatter of targets, the mean over their dimensions where values are missing."""
+    seen = ~np.isnan(targets)
+    if seen.all():
+        return scatter_of(inputs, targets, rng)
+    each = [
+        scatter_of(inputs[rows], targets[rows, d : d + 1], rng) for d, rows in enumerate(seen.T)
+    ]
+    return Scatter(*np.mean(each, axis=0).tolist())

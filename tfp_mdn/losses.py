@@ -9,7 +9,8 @@ import tensorflow_probability as tfp
 import tf_keras
 
 import tfp_mdn._loss_kernels as kernels
-from tfp_mdn._validation import as_real
+from tfp_mdn._marginal_kernels import log_prob_of_seen
+from tfp_mdn._validation import as_choice, as_real
 
 __all__ = [
     "BetaNLLLoss",
@@ -156,13 +157,23 @@ class NLLLoss(_MixtureLoss):
     dies. Either way the densities are no longer those of the best likelihood: watch it with
     `NegativeLogLikelihood`.
 
+    With `missing="marginalise"` a dimension of y that is NaN is integrated out: the loss is the
+    negative log density of the dimensions that are there, with their exact marginal, and nothing is
+    imputed. A row with none has no gradient, and does not count in the mean of a batch.
+
     Args:
         entropy_penalty: λ, in units of the loss per nat.
+        missing: "error" refuses NaN in an eager y; "marginalise" takes it for a missing value,
+            which is right where what is missing does not depend on its value.
         **kwargs: Keyword arguments of `tf_keras.losses.Loss`: `reduction` and `name`.
 
     Raises:
         TypeError: If `entropy_penalty` is not a number.
-        ValueError: If it is not finite.
+        ValueError: If it is not finite, or `missing` is another word.
+
+    References:
+        R. J. A. Little, D. B. Rubin (2002), Statistical Analysis with Missing Data, chapter 6,
+        https://doi.org/10.1002/9781119013563.
 
     Example:
         >>> from tfp_mdn.layers import MixtureNormal
@@ -172,8 +183,34 @@ class NLLLoss(_MixtureLoss):
         0.3466
     """
 
+    def __init__(
+        self, entropy_penalty: float = 0.0, *, missing: str = "error", **kwargs: Any
+    ) -> None:
+        super().__init__(entropy_penalty, **kwargs)
+        self.missing = as_choice("missing", missing, ("error", "marginalise"))
+
+    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
+        """Return the loss of each row."""
+        loss = super().call(y_true, y_pred)
+        if self.missing == "marginalise":
+            target = kernels.matched_target(y_true, y_pred, allow_missing=True)
+            seen = ~tf.math.is_nan(target)
+            if y_pred.event_shape.rank:
+                seen = tf.reduce_any(seen, axis=-1)
+            loss = tf.where(seen, loss, tf.zeros_like(loss))
+            loss._keras_mask = seen  # what Keras leaves out of the mean
+        return loss
+
     def _row_loss(self, y: Any, distribution: Any) -> tf.Tensor:
-        return negative_log_likelihood(y, distribution)
+        if self.missing == "error":
+            return negative_log_likelihood(y, distribution)
+        mixture = kernels.as_mixture("NLLLoss(missing='marginalise')", distribution)
+        target = kernels.matched_target(y, distribution, allow_missing=True)
+        return -log_prob_of_seen(target, mixture)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "missing": self.missing}
 
 
 @tf_keras.saving.register_keras_serializable(package="tfp_mdn")

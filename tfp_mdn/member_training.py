@@ -42,6 +42,7 @@ def train_with_recipe(
     *,
     held_out: Rows | None,
     rng: np.random.RandomState,
+    lattice: FloatArray | None = None,
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
     verbose: int = 0,
 ) -> dict[str, list[float]]:
@@ -53,6 +54,8 @@ def train_with_recipe(
         recipe: The settings.
         held_out: Rows that all members are judged on; None holds out rows of each member's own.
         rng: Source of the split, the order of the rows and the noise.
+        lattice: Step to which each target was rounded, (D,), in its unit; the likelihood of a row
+            is then the probability of what rounds to it. 0 is none, and None is none for all.
         callbacks: Callbacks of `tf_keras`; a check is an epoch to them.
         verbose: 0, 1 for a bar or 2 for a line at each check.
 
@@ -71,7 +74,11 @@ def train_with_recipe(
         network.event_size,
         head.min_scale,
         network.covariance_type,
+        any(np.isnan(part.y).any() for part in (rows, held_out) if part is not None),
+        () if lattice is None else tuple((0.5 * lattice / head.scale).tolist()),
     )
+    # A probability has no unit.
+    unit = np.log(np.where(lattice, 1.0, head.scale) if lattice is not None else head.scale)
     if held_out is None:
         parts = split(len(rows.x), network.ensemble_size, recipe.validation_fraction, rng)
         held_out = rows
@@ -79,7 +86,13 @@ def train_with_recipe(
         everything = [[np.arange(len(part.x))] * network.ensemble_size for part in (rows, held_out)]
         parts = (everything[0], everything[1])
     start = network.flat_weights()
-    monitor = _Monitor(model, callbacks, verbose)
+    monitor = _Monitor(
+        model,
+        callbacks,
+        verbose,
+        _log_unit(unit, rows, parts[0]),
+        _log_unit(unit, held_out, parts[1]),
+    )
     judge = _judge(member_losses(structure), encode.encoding, held_out, parts[1])
     try:
         _train_members(
@@ -182,12 +195,17 @@ class _Monitor:
         model: tf_keras.Model,
         callbacks: Sequence[tf_keras.callbacks.Callback] | tf_keras.callbacks.Callback,
         verbose: int,
+        log_unit: float,
+        val_log_unit: float,
     ) -> None:
         callbacks = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
-        *_, self._network, head = model.layers
-        self._to_units = float(np.log(head.scale).sum())
+        self._network = model.layers[-2]
+        self._log_unit, self._val_log_unit = log_unit, val_log_unit
         self._has_callbacks = bool(callbacks)
-        self._callbacks = [*callbacks, *([LossPrinter(verbose, unit_name="check")] if verbose else [])]
+        self._callbacks = [
+            *callbacks,
+            *([LossPrinter(verbose, unit_name="check")] if verbose else []),
+        ]
         self._model = model
         self.history: dict[str, list[float]] = {"step": [], "loss": [], "val_loss": []}
 
@@ -204,7 +222,7 @@ class _Monitor:
 
     def stops(self, check: int, loss: float, val_loss: float, average: Float32Array) -> bool:
         """Record a check, and tell whether a callback asked to stop."""
-        logs = {"loss": loss + self._to_units, "val_loss": val_loss + self._to_units}
+        logs = {"loss": loss + self._log_unit, "val_loss": val_loss + self._val_log_unit}
         self.history["step"].append(float((check + 1) * self._steps_a_check))
         for name, value in logs.items():
             self.history[name].append(float(value))
@@ -217,6 +235,13 @@ class _Monitor:
         """Leave the model with these weights, and tell the callbacks."""
         self._network.set_flat_weights(best)
         self._list.on_train_end()
+
+
+def _log_unit(unit: FloatArray, rows: Rows, parts: list[Indices]) -> float:
+    """Return what the mean loss of members on their rows gains in units of y: only seen values."""
+    picked = np.stack(parts)
+    seen, weights = ~np.isnan(rows.y[picked]), rows.weights[picked]
+    return float((weights * (seen @ unit)).sum() / weights.sum())
 
 
 def _judge(

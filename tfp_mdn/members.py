@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
+from tfp_mdn._standard_losses import columns_apart
 from tfp_mdn._validation import as_whole_number, as_whole_numbers
 from tfp_mdn.layers import head_class
 
@@ -68,6 +69,11 @@ class MemberNetwork(tf_keras.layers.Layer):
         self._num_outputs = int(
             head_class(covariance_type).params_size(self.num_components, (self.event_size,))
         )
+        self._columns = (
+            columns_apart(self.num_components, self.event_size)
+            if covariance_type == "diag"
+            else np.arange(self._num_outputs)
+        )
         self._kernels_and_biases: list[tf.Variable] = []
 
     def build(self, input_shape: Any) -> None:
@@ -110,16 +116,26 @@ class MemberNetwork(tf_keras.layers.Layer):
         return tuple(tuple(variable.shape[1:]) for variable in self._kernels_and_biases)
 
     def flat_weights(self) -> NDArray[np.float32]:
-        """Return the weights with those of a member in a row, (M, P)."""
+        """Return the weights with those of a member in a row, (M, P).
+
+        Where covariances are diagonal, the columns of the last layer stand apart as
+        `columns_apart` has them, which makes training faster.
+        """
         parts = [variable.numpy() for variable in self._kernels_and_biases]
+        parts[-2:] = [part[..., self._columns] for part in parts[-2:]]
         return np.concatenate([part.reshape(self.ensemble_size, -1) for part in parts], axis=1)
 
     def set_flat_weights(self, weights: NDArray[np.float32]) -> None:
         """Set the weights from what `flat_weights` returns."""
         sizes = [int(np.prod(shape)) for shape in self.shapes]
-        parts = np.split(weights, np.cumsum(sizes)[:-1], axis=1)
+        flat = np.split(weights, np.cumsum(sizes)[:-1], axis=1)
+        parts = [
+            part.reshape(variable.shape)
+            for variable, part in zip(self._kernels_and_biases, flat, strict=True)
+        ]
+        parts[-2:] = [part[..., np.argsort(self._columns)] for part in parts[-2:]]
         for variable, part in zip(self._kernels_and_biases, parts, strict=True):
-            variable.assign(part.reshape(variable.shape))
+            variable.assign(part)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Return the parameters (N, ...) of the merged mixture at inputs (N, F)."""

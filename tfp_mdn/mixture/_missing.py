@@ -39,7 +39,11 @@ def log_prob_of_seen(
     for place in np.flatnonzero(patterns.any(axis=1)):
         chosen = np.nonzero(number == place)
         rows, dims = chosen[-1], np.flatnonzero(patterns[place])
-        margins = [array[rows][..., dims] for array in (means, variances)]
-        matrices = None if covariances is None else covariances[rows][..., dims[:, None], dims]
-        result[chosen] = density.log_prob(y[chosen][:, dims], weights[rows], *margins, matrices)
+        result[chosen] = density.log_prob(
+            y[chosen][:, dims],
+            weights[rows],
+            means[rows][..., dims],
+            variances[rows][..., dims],
+            None if covariances is None else covariances[rows][..., dims[:, np.newaxis], dims],
+        )
     return result
