@@ -160,55 +160,33 @@ plt.show()
 # %% [markdown]
 # ## The same with `build_mdn`
 #
-# The recipe is the same in all five notebooks; `01_many_valued_functions` gives the reasons for its
-# parts. In short: x and y in standard units, components spread over the targets at the start, a
-# learning rate that warms up and falls to zero, and averaged weights, of which those are kept that
-# score best on a tenth of the training rows.
-
+# The recipe of `01_many_valued_functions`, where the reasons are given: x and y in standard units,
+# components spread over the targets at the start, a learning rate that warms up and falls to zero,
+# and averaged weights, of which those are kept that score best on a tenth of the training rows.
 
 # %%
-def build(x, y):
-    """Return a network of three hidden layers and ten components that has not been trained."""
-    tf_keras.utils.set_random_seed(0)
-    backbone = tf_keras.Sequential(
-        [
-            tf_keras.Input((1,)),
-            tf_keras.layers.Rescaling(1 / x.std(), -x.mean() / x.std()),
-            *(tf_keras.layers.Dense(32, "gelu") for _ in range(3)),
-        ]
-    )
-    model = tfp_mdn.build_mdn(
-        10, backbone=backbone, loc=y.mean(0), scale=y.std(0), min_scale=1e-3, seed=0
-    )
-    return tfp_mdn.initializers.start_from_targets(model, y)
+tf_keras.utils.set_random_seed(0)
+network = tf_keras.Sequential(
+    [
+        tf_keras.Input((1,)),
+        tf_keras.layers.Rescaling(1 / x.std(), -x.mean() / x.std()),
+        *(tf_keras.layers.Dense(32, "gelu") for _ in range(3)),
+    ]
+)
+model = tfp_mdn.build_mdn(10, backbone=network, loc=y.mean(), scale=y.std(), min_scale=1e-3, seed=0)
+tfp_mdn.initializers.start_from_targets(model, y)
 
-
-def train(model, x, y):
-    """Train on nine tenths of the rows and keep the averaged weights that are best on the rest."""
-    num_steps = int(np.clip(0.8 * len(x), 2000, 5000))
-    check, warm_up = num_steps // 40, num_steps // 50
-    rate = tf_keras.optimizers.schedules.CosineDecay(
-        0.0, num_steps - warm_up, warmup_target=0.01, warmup_steps=warm_up
-    )
-    optimizer = tf_keras.optimizers.Adam(rate, use_ema=True, ema_momentum=0.995)
-    model.compile(optimizer, tfp_mdn.negative_log_likelihood, steps_per_execution=check)
-    held_out = len(x) // 10
-    rows = tf.data.Dataset.from_tensor_slices((x[held_out:], y[held_out:]))
-    return model.fit(
-        rows.shuffle(len(x), seed=0).repeat().batch(256),
-        steps_per_epoch=check,
-        epochs=40,
-        validation_data=(x[:held_out], y[:held_out]),
-        callbacks=[
-            tfp_mdn.callbacks.KeepBestAverage(),
-            tf_keras.callbacks.EarlyStopping(patience=10),
-        ],
-        verbose=0,
-    )
-
-
-model = build(x, y)
-train(model, x, y)
+# 500 epochs of 4 steps: 40 steps of warm-up, then a cosine down to 0.
+rate = tf_keras.optimizers.schedules.CosineDecay(0.0, 1960, warmup_target=0.01, warmup_steps=40)
+optimizer = tf_keras.optimizers.Adam(rate, use_ema=True, ema_momentum=0.995)
+model.compile(optimizer, tfp_mdn.negative_log_likelihood)
+callbacks = [
+    tfp_mdn.callbacks.KeepBestAverage(),
+    tf_keras.callbacks.EarlyStopping(patience=100),
+]
+tfp_mdn.fit_mdn(
+    model, x, y, epochs=500, batch_size=256, validation_split=0.1, callbacks=callbacks, seed=0
+)
 parameters = tfp_mdn.extract_parameters(model, grid)
 plotting.plot_components(grid, parameters, data=(x, y))
 plt.show()

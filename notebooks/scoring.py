@@ -1,4 +1,4 @@
-"""The table that ends every notebook, in a form that `run.py` can collect."""
+"""The table of scores that ends a notebook, in a form that `run.py` can collect."""
 
 from __future__ import annotations
 
