@@ -46,6 +46,11 @@ check: lint types  ## Everything that must hold before a change lands
 notebooks: $(READY)  ## Execute the notebooks in place and collect their scores
 	$(BIN)/python notebooks/run.py
 
+docs: $(READY)  ## Build the guide and the API reference into build/docs
+	@NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=2 \
+		$(BIN)/python -m mkdocs build --quiet --config-file docs/mkdocs.yml
+	@echo "Open build/docs/index.html"
+
 bench: $(PEERS)  ## Measure speed beside other packages; hours
 	$(BIN)/python benchmarks/speed.py
 

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from docs.examples import commands, examples, languages
 from tfp_mdn.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
-COMMANDS = [
-    shlex.split(line, comments=True)
-    for language, text in BLOCKS
-    if language == "console"
-    for line in text.splitlines()
-]
+COMMANDS = commands(README)
 
 
 def test_every_block_is_known() -> None:
-    assert {language for language, _ in BLOCKS} == {"python", "console"}
+    assert languages(README) == {"python", "console"}
     assert {command[0] for command in COMMANDS} == {"make", "pip", "tfp-mdn"}
 
 
-@pytest.mark.parametrize("code", [text for language, text in BLOCKS if language == "python"])
+@pytest.mark.parametrize("code", [example.code for example in examples(README)])
 def test_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})

@@ -177,3 +177,14 @@ def test_real_errors_of_the_start_are_shown() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "a real error\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("params",), ("completion",)])
+def test_examples_in_the_help_keep_their_lines(
+    run: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert run(*arguments, "--help") == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert not [line for line in lines if "\\b" in line]
+    starts = ("tfp-mdn fit ", "tfp-mdn params model ", "bash: ")
+    assert [line for line in lines if line.startswith(starts)]

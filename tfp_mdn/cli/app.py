@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @click.version_option(__version__, message="%(version)s")
 @click.pass_context
 def commands(context: click.Context, *, traceback: bool) -> None:
-    r"""Fit mixture density networks to tables, and read what they learned.
+    """Fit mixture density networks to tables, and read what they learned.
 
     A model answers with a whole density p(y | x) instead of one value. Tables are CSV with a header
     line, or Parquet; "-" stands for standard input and output. In this order:
@@ -58,7 +58,7 @@ def commands(context: click.Context, *, traceback: bool) -> None:
       tfp-mdn predict model new.csv -o predicted.csv
 
     Exit codes: 0 done, 1 failed or interrupted, 2 arguments or data refused.
-    """
+    """  # noqa: D301
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(_REFUSED)

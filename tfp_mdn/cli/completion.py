@@ -11,13 +11,13 @@ __all__ = ["completion"]
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    r"""Print the script with which SHELL completes commands, options and files.
+    """Print the script with which SHELL completes commands, options and files.
 
     \b
     bash: tfp-mdn completion bash > ~/.local/share/bash-completion/completions/tfp-mdn
     zsh:  tfp-mdn completion zsh > ~/.zfunc/_tfp-mdn   (a folder of $fpath)
     fish: tfp-mdn completion fish > ~/.config/fish/completions/tfp-mdn.fish
-    """
+    """  # noqa: D301
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)

@@ -29,12 +29,12 @@ __all__ = ["beside_rows", "params"]
 @writes_table
 @quiet_option
 def params(model: Path, data: TableSource | None, grid: tuple[str, ...], output: TableSink) -> None:
-    r"""Write weights, means and variances, a line per row and component, for DATA or a grid.
+    """Write weights, means and variances, a line per row and component, for DATA or a grid.
 
     \b
     tfp-mdn params model data.csv -o parameters.csv
     tfp-mdn params model --grid temperature=0:30:100 --grid hour=12
-    """
+    """  # noqa: D301
     from tfp_mdn.cli.models import open_model
     from tfp_mdn.tables import grid_table
 
