@@ -94,9 +94,10 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
         history_: Dictionary of lists: `step`, `loss` on the training rows and `val_loss` on the
             held-out rows, means over the members, in nats per row in units of y, without a unit
             for targets on a `lattice`.
-        n_features_in_: Number of features F.
-        feature_names_in_: Names of the features, if X was a data frame.
-        target_names_: Names of the targets, if y was a data frame or a named series, else None.
+        n_features_in_ (int): Number of features F.
+        feature_names_in_ (np.ndarray): Names of the features, if X was a data frame.
+        target_names_ (list[str] | None): Names of the targets, if y was a data frame or a named
+            series.
 
     Example:
         >>> import numpy as np

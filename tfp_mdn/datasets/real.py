@@ -18,8 +18,8 @@ def load_faithful() -> tuple[FloatArray, FloatArray]:
     conditional density has two modes there.
 
     Returns:
-        X: Waiting time between eruptions in minutes, shape (272, 1), float64.
-        y: Duration of the eruption in minutes, shape (272,), float64.
+        Waiting times between eruptions in minutes, (272, 1), and lengths of the eruptions in
+        minutes, (272,), both float64.
 
     References:
         Härdle, W. (1991). Smoothing Techniques with Implementation in S. Springer.
