@@ -138,7 +138,7 @@ def test_no_check_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_lines_of_losses(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(LossPrinter(2), 2, capsys).splitlines()
-    assert lines == [f"check {check}/10 - loss 1.2500 - val_loss -0.5000" for check in (1, 2)]
+    assert lines == [f"epoch {epoch}/10 - loss 1.2500 - val_loss -0.5000" for epoch in (1, 2)]
 
 
 def killed(optimizer: Any = None, *, num_alive: int = 2) -> tf_keras.Model:

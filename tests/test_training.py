@@ -412,7 +412,7 @@ def other_models() -> Iterator[tuple[str, tf_keras.Model, Any, bool]]:
     joined = tf_keras.layers.Concatenate()([dense(4)(left), dense(4)(right)])
     two_inputs = build_mdn(3, backbone=tf_keras.Model([left, right], joined))
     yield "two inputs", compiled(two_inputs), [x[:, :1], x[:, 1:]], True
-    yield "a backbone", compiled(build_mdn(3, backbone=tf_keras.Sequential([dense(4)]))), x, False
+    yield "a backbone", compiled(build_mdn(3, backbone=tf_keras.Sequential([dense(4)]))), x, True
     scalar = tf_keras.Sequential(
         [dense(MixtureNormal.params_size(3, ()), input_shape=(FEATURES,)), MixtureNormal(3, ())]
     )
@@ -449,6 +449,24 @@ def test_models_of_all_kinds_are_trained(model: tf_keras.Model, x: Any, is_flat:
     assert can_be_flat(model, tf.constant(y)) is is_flat
     assert history["loss"][-1] < history["loss"][0]
     assert all(len(values) == 12 for values in history.values())
+
+
+def test_a_model_in_a_model_is_trained_as_by_keras() -> None:
+    x, y = data()
+    ends = []
+    ways: list[tuple[Any, dict[str, Any]]] = [(fit_mdn, {}), (tf_keras.Model.fit, {"verbose": 0})]
+    for train, settings in ways:
+        inner = tf_keras.Sequential([tf_keras.layers.Dense(4, "tanh"), tf_keras.layers.Dense(3)])
+        model = build_mdn(3, backbone=inner, seed=0)
+        model(x[:1].astype(np.float32))
+        for seed, layer in enumerate(inner.layers):
+            kernel = np.random.default_rng(seed).normal(size=layer.kernel.shape)
+            layer.kernel.assign(kernel)
+        model.compile(tf_keras.optimizers.Adam(0.01), loss=negative_log_likelihood)
+        train(model, x, y, epochs=2, batch_size=40, shuffle=False, **settings)
+        assert can_be_flat(model, tf.constant(y))
+        ends.append(flat_weights(model))
+    np.testing.assert_allclose(ends[0], ends[1], atol=2e-6)
 
 
 def test_a_frozen_layer_stays_as_it_is() -> None:

@@ -301,6 +301,13 @@ class TestPlot:
         assert run("plot", place, fares, "-o", tmp_path / "p", "--drop-missing", "-q") == 0
         assert len(list((tmp_path / "p").iterdir())) == 8
 
+    def test_draws_a_model_of_several_targets(
+        self, run: Run, rides: Path, fares: Path, tmp_path: Path
+    ) -> None:
+        assert run("plot", rides, fares, "-o", tmp_path / "p", "--drop-missing", "-q") == 0
+        names = {path.stem for path in (tmp_path / "p").iterdir()}
+        assert names == {"corner", "coverage", "history"}
+
 
 class TestRefusals:
     """One line on standard error that names the matter, exit code 2, and nothing written."""
@@ -341,10 +348,7 @@ class TestRefusals:
             (["evaluate", "MODEL", "CLASH"], "has no column 'eruptions'"),
             (["evaluate", "MODEL", "DATA", "--lattice", "1", "--lattice", "2"], "--lattice"),
             (["plot", "MODEL", "DATA", "-o", "OUT", "--feature", "z"], "'z' is not one of waiting"),
-            (
-                ["plot", "RIDES", "FARES", "-o", "OUT"],
-                "are for one target, the model has fare, tip",
-            ),
+            (["plot", "RIDES", "FARES", "-o", "OUT"], "has missing values: 'color' 2"),
             (["plot", "MODEL", "DATA", "-o", "DATA"], "is a file"),
         ],
     )
