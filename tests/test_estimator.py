@@ -658,6 +658,24 @@ def test_rounded_targets_are_scored_no_worse_by_the_likelihood_of_what_rounds_to
     assert scores[0].mean() < 1.0
 
 
+def test_a_lattice_that_the_targets_do_not_lie_on_is_named() -> None:
+    x = np.arange(40.0)[:, np.newaxis]
+    y = np.round(x[:, 0] / 3) / 2
+    settings: dict[str, Any] = {"ensemble_size": 1, "num_steps": 20, "random_state": 0}
+    with pytest.warns(UserWarning, match=r"lattice=0.3, but \d+ of 40 values of target 0 do not"):
+        MDNRegressor(3, (8,), lattice=0.3, **settings).fit(x, y)
+    MDNRegressor(3, (8,), lattice=0.5, **settings).fit(x, y)
+    with pytest.raises(ValueError, match="lattice must be a step, a step for each target, or"):
+        MDNRegressor(3, (8,), lattice="foo", **settings).fit(x, y)
+
+
+@pytest.mark.parametrize("callbacks", [[1], 1, tf_keras.callbacks.Callback])
+def test_what_is_no_callback_is_refused(callbacks: Any) -> None:
+    x = np.arange(20.0)[:, np.newaxis]
+    with pytest.raises(TypeError, match="callbacks must hold callbacks of tf_keras, got"):
+        MDNRegressor(3, (8,), num_steps=20).fit(x, x[:, 0], callbacks=callbacks)
+
+
 def test_the_losses_on_a_lattice_are_probabilities_without_a_unit(
     quick_fit: Fit, rows: Rows, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from tfp_mdn._validation import FloatArray, as_choice, as_finite_array, reject_masked
+from tfp_mdn._validation import FloatArray, as_finite_array, reject_masked
 from tfp_mdn.preprocessing import lattice_step
 
 __all__ = [
@@ -27,6 +28,9 @@ __all__ = [
 
 # Against the heaviest, a row of less weight than this could as well not be there.
 _LEAST_WEIGHT = 1e-12
+
+# Share of a step by which a value on a lattice may be off, for the rounding of its last digits.
+_MOST_BETWEEN = 1e-3
 
 
 def checked_rows(
@@ -99,7 +103,9 @@ def checked_lattice(lattice: Any, targets: FloatArray, covariance_type: str) -> 
         return None
     size = targets.shape[1]
     if isinstance(lattice, str):
-        as_choice("lattice", lattice, ("auto",))
+        if lattice != "auto":
+            msg = f"lattice must be a step, a step for each target, or 'auto', got {lattice!r}."
+            raise ValueError(msg)
         steps = np.array([lattice_step(column[~np.isnan(column)]) for column in targets.T])
     else:
         steps = as_finite_array("lattice", lattice)
@@ -110,6 +116,7 @@ def checked_lattice(lattice: Any, targets: FloatArray, covariance_type: str) -> 
             )
             raise ValueError(msg)
         steps = np.broadcast_to(steps, (size,))
+        _warn_of_values_between(steps, targets)
     if not steps.any():
         return None
     if covariance_type == "full":
@@ -119,6 +126,20 @@ def checked_lattice(lattice: Any, targets: FloatArray, covariance_type: str) -> 
         )
         raise ValueError(msg)
     return steps
+
+
+def _warn_of_values_between(steps: FloatArray, targets: FloatArray) -> None:
+    """Warn of targets that do not lie whole steps apart."""
+    for place in np.flatnonzero(steps):
+        seen = targets[~np.isnan(targets[:, place]), place]
+        apart = (seen - seen.min()) / steps[place]
+        num_between = int((np.abs(apart - np.round(apart)) > _MOST_BETWEEN).sum())
+        if num_between:
+            warnings.warn(
+                f"lattice={steps[place]:g}, but {num_between} of {len(seen)} values of target "
+                f"{place} do not lie whole steps from the smallest. lattice='auto' finds the step.",
+                stacklevel=4,
+            )
 
 
 def weighted_rows(

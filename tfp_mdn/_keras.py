@@ -7,7 +7,13 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-__all__ = ["check_input_shape", "check_target_shape", "reject_keras3", "reject_keras3_in_model"]
+__all__ = [
+    "check_input_shape",
+    "check_target_shape",
+    "checked_callbacks",
+    "reject_keras3",
+    "reject_keras3_in_model",
+]
 
 
 def check_input_shape(name: str, shape: tuple[int, ...], model: tf_keras.Model) -> None:
@@ -82,6 +88,24 @@ def reject_keras3_in_model(name: str, model: Any) -> None:
     for layer in model._flatten_layers():
         for node in layer._inbound_nodes:
             reject_keras3(name, node.call_args, node.call_kwargs)
+
+
+def checked_callbacks(callbacks: Any) -> list[Any]:
+    """Return one callback or several as a list.
+
+    Raises:
+        TypeError: If one of them is no callback of tf_keras.
+    """
+    single = isinstance(callbacks, tf_keras.callbacks.Callback) or not hasattr(
+        callbacks, "__iter__"
+    )
+    listed = [callbacks] if single else list(callbacks)
+    for callback in listed:
+        reject_keras3("callbacks", callback)
+        if not isinstance(callback, tf_keras.callbacks.Callback):
+            msg = f"callbacks must hold callbacks of tf_keras, got {type(callback).__name__}."
+            raise TypeError(msg)
+    return listed
 
 
 def _is_keras3(value: Any) -> bool:

@@ -22,6 +22,7 @@ from tfp_mdn._estimator_data import (
     unchanged_if_it_fails,
     weighted_rows,
 )
+from tfp_mdn._keras import checked_callbacks
 from tfp_mdn._neighbours import Scatter, scatter_of
 from tfp_mdn._validation import FloatArray, as_choice
 from tfp_mdn.assembly import assemble, check_same_structure, standard_rows
@@ -76,8 +77,9 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
             where there is none; "auto" finds the steps of what lies on a lattice. Training then
             maximises the probability P(y - step/2 < Y <= y + step/2) of what rounds to y in place
             of its density, which narrow components on the points of a lattice could raise without
-            end, and needs no floor for it. Judge the fit by `mixture.scores.censored_log_score`:
-            `log_prob` remains a density. Needs `covariance_type="diag"`.
+            end, and needs no floor for it. Judge the fit by
+            `mixture.scores.censored_log_score(parameters, y, step / 2)`: `log_prob` remains a
+            density. Needs `covariance_type="diag"`.
         missing: What NaN in y means. "error" refuses it. "marginalise" takes it for a missing
             value: a row counts with the density of the dimensions that it has, exactly and without
             imputation, and a row with none is left out. It is right where what is missing does not
@@ -181,7 +183,7 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
             FloatingPointError: If the loss was never finite.
         """
         with unchanged_if_it_fails(self):
-            self._fit(X, y, sample_weight, validation_data, callbacks)
+            self._fit(X, y, sample_weight, validation_data, checked_callbacks(callbacks))
         return self
 
     def _fit(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tfp_mdn._epochs import Judge, KerasEpochs, SpareModel, warn_not_finite
 from tfp_mdn._flat_epochs import FlatEpochs, can_be_flat, units_of
-from tfp_mdn._keras import reject_keras3, reject_keras3_in_model
+from tfp_mdn._keras import checked_callbacks, reject_keras3, reject_keras3_in_model
 from tfp_mdn._training_rows import (
     Batches,
     Rows,
@@ -136,11 +136,6 @@ def fit_mdn(
         msg = f"model must be a tf_keras model, got {type(model).__name__}."
         raise TypeError(msg)
     reject_keras3_in_model("model", model)
-    for callback in callbacks:
-        reject_keras3("callbacks", callback)
-        if not isinstance(callback, tf_keras.callbacks.Callback):
-            msg = f"callbacks must hold callbacks of tf_keras, got {type(callback).__name__}."
-            raise TypeError(msg)
     epochs = as_whole_number("epochs", epochs)
     batch_size = as_whole_number("batch_size", batch_size)
     split = as_real("validation_split", validation_split, minimum=0.0, below=1.0)
@@ -153,7 +148,7 @@ def fit_mdn(
         raise ValueError(msg)
     if not model._is_compiled:
         model.compile(tf_keras.optimizers.Adam(_LEARNING_RATE), loss=negative_log_likelihood)
-    all_callbacks = [*callbacks, *([LossPrinter(verbose)] if verbose else [])]
+    all_callbacks = [*checked_callbacks(callbacks), *([LossPrinter(verbose)] if verbose else [])]
     by_keras = functools.partial(
         model.fit, epochs=epochs, callbacks=[*all_callbacks, SpareModel()], verbose=0
     )

@@ -40,6 +40,8 @@ def params(model: Path, data: TableSource | None, grid: tuple[str, ...], output:
 
     if (data is None) == (not grid):
         raise click.UsageError("give either a table or --grid.")
+    if data is not None:
+        output.check_apart(data)
     saved = open_model(model)
     if data is None:
         shown = grid_table(grid, saved.columns.names, saved.columns.categories)

@@ -142,6 +142,17 @@ class TableSink:
     path: Path | None
     file_format: str | None
 
+    def check_apart(self, source: TableSource) -> None:
+        """Refuse to write over the table that is read.
+
+        Raises:
+            click.UsageError: If both are one file.
+        """
+        if self.path is not None and str(self.path) != "-" and self.path.exists():
+            if str(source.path) != "-" and self.path.samefile(source.path):
+                message = f"{self.path} is the table that is read; name another file to write."
+                raise click.UsageError(message)
+
     @property
     def is_text(self) -> bool:
         """Whether the format has no types, so that cells can stay as they were read."""

@@ -57,6 +57,7 @@ def predict(
     from tfp_mdn.cli.models import open_model
     from tfp_mdn.tables.columns import with_numbers
 
+    output.check_apart(data)
     saved = open_model(model)
     rows = data.rows(saved.columns)
     wanted = _names(saved.targets, quantiles, intervals, mode=mode)

@@ -72,6 +72,7 @@ def sample(
     from tfp_mdn.cli.models import open_model
     from tfp_mdn.cli.params import beside_rows
 
+    output.check_apart(data)
     saved = open_model(model)
     rows = data.rows(saved.columns)
     clash = [name for name in saved.targets if name in ("row", "sample")]
