@@ -316,7 +316,7 @@ X, Y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
             ValueError,
             r"y contains NaN: 2 of 10 rows miss a value, in dimension\(s\) \[0, 1\]. .* missing=",
         ),
-        ({"lattice": "fine"}, (X, Y), ValueError, "lattice must be 'auto', got 'fine'"),
+        ({"lattice": "fine"}, (X, Y), ValueError, "or 'auto', got 'fine'"),
         ({"lattice": [1.0, 1.0]}, (X, Y), ValueError, "lattice must be 'auto', or a step or 1 st"),
         ({"lattice": -1.0}, (X, Y), ValueError, "of at least 0, got -1.0"),
         ({"lattice": np.nan}, (X, Y), ValueError, "lattice must be finite"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -96,10 +97,7 @@ def checked_callbacks(callbacks: Any) -> list[Any]:
     Raises:
         TypeError: If one of them is no callback of tf_keras.
     """
-    single = isinstance(callbacks, tf_keras.callbacks.Callback) or not hasattr(
-        callbacks, "__iter__"
-    )
-    listed = [callbacks] if single else list(callbacks)
+    listed = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
     for callback in listed:
         reject_keras3("callbacks", callback)
         if not isinstance(callback, tf_keras.callbacks.Callback):

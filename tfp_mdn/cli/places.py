@@ -148,10 +148,10 @@ class TableSink:
         Raises:
             click.UsageError: If both are one file.
         """
-        if self.path is not None and str(self.path) != "-" and self.path.exists():
-            if str(source.path) != "-" and self.path.samefile(source.path):
-                message = f"{self.path} is the table that is read; name another file to write."
-                raise click.UsageError(message)
+        paths = [path for path in (self.path, source.path) if path is not None and path.exists()]
+        if len(paths) == 2 and paths[0].samefile(paths[1]):
+            message = f"{self.path} is the table that is read; name another file to write."
+            raise click.UsageError(message)
 
     @property
     def is_text(self) -> bool:
