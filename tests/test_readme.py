@@ -72,10 +72,11 @@ def test_scores_are_those_of_the_notebooks() -> None:
         assert [float(number) for number in numbers] == pytest.approx(expected, abs=6e-4)
 
 
-def test_figures_of_tables_are_those_that_were_measured() -> None:
-    report = (ROOT / "benchmarks" / "quality.md").read_text(encoding="utf-8")
-    block = README.split("<!-- quality: from benchmarks/quality.md -->")[1]
-    block = block.split("<!-- end of quality -->")[0]
+@pytest.mark.parametrize("name", ["quality", "speed"])
+def test_figures_of_tables_are_those_that_were_measured(name: str) -> None:
+    report = (ROOT / "benchmarks" / f"{name}.md").read_text(encoding="utf-8")
+    block = README.split(f"<!-- {name}: from benchmarks/{name}.md -->")[1]
+    block = block.split(f"<!-- end of {name} -->")[0]
     quoted = [line for line in block.splitlines() if line.startswith("| ")]
     assert len(quoted) > 10
     assert [line for line in quoted if line not in report.splitlines()] == []
