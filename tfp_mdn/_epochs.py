@@ -128,14 +128,9 @@ def _over_batches(step: Callable[[Any], Any], rows: Rows, full: tf.Tensor, rest:
     """
 
     def body(place: tf.Tensor) -> tf.Tensor:
-        step(_taken(rows, full[place]))
+        step(rows.take(full[place]))
         return place + 1
 
     tf.while_loop(lambda place: place < full.shape[0], body, [tf.constant(0)])
     if rest.shape[0]:
-        step(_taken(rows, rest))
-
-
-def _taken(rows: Rows, chosen: tf.Tensor) -> tuple[Any, ...]:
-    """Return inputs, targets and weights of the rows with these numbers."""
-    return tuple(tf.nest.map_structure(lambda part: tf.gather(part, chosen), part) for part in rows)
+        step(rows.take(rest))

@@ -175,7 +175,7 @@ class FlatEpochs:
         optimizer, variables = model.optimizer, model.trainable_variables
         weights, momentum, velocity, *average = state
         if self._num_steps > 1:
-            rows = tf.nest.map_structure(lambda part: tf.gather(part, chosen), rows)
+            rows = Rows(*rows.take(chosen))
         # The last batch is filled up with rows that do not count.
         left = self._num_rows - number * self.batch_size
         row_weights = tf.where(tf.range(self.batch_size) < left, rows.weights, 0.0)

@@ -17,8 +17,6 @@ _NUM_NEIGHBOURS = 5
 # Enough rows to know the shares to a few hundredths; more cost seconds.
 _MAX_ROWS, _MAX_QUERIES = 20_000, 2_000
 
-_FARTHEST = 10.0  # standard units; beyond, one row would decide
-
 # Of equally near rows, any may be the neighbour; a tree would return the same few to all.
 _TIE_BREAK = 1e-6
 

@@ -28,6 +28,11 @@ class Rows(NamedTuple):
         """Number of rows N."""
         return int(self.weights.shape[0])
 
+    def take(self, chosen: Any) -> tuple[Any, tf.Tensor, tf.Tensor]:
+        """Return inputs, targets and weights of the rows with these numbers."""
+        x, y, weights = tf.nest.map_structure(lambda part: tf.gather(part, chosen), tuple(self))
+        return x, y, weights
+
 
 class Batches(tf_keras.utils.Sequence):
     """Batches of rows in given orders, as `model.fit` reads them.
@@ -49,9 +54,7 @@ class Batches(tf_keras.utils.Sequence):
     def __getitem__(self, place: int) -> tuple[Any, ...]:
         """Return inputs, targets and weights of a batch."""
         chosen = self._order[place * self._batch_size : (place + 1) * self._batch_size]
-        return tuple(
-            tf.nest.map_structure(lambda part: tf.gather(part, chosen), part) for part in self._rows
-        )
+        return self._rows.take(chosen)
 
     def on_epoch_end(self) -> None:
         """Take the next order."""

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfp_mdn.cli.options import json_option, model_argument, quiet_option, reads_table
+from tfp_mdn.cli.options import (
+    json_option,
+    lattice_option,
+    lattice_steps,
+    model_argument,
+    quiet_option,
+    reads_table,
+)
 
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
@@ -25,13 +32,7 @@ _ERRORS = {"CRPS": "crps", "RMSE of the mean": "rmse", "MAE of the median": "mae
 
 @click.command()
 @model_argument
-@click.option(
-    "--lattice",
-    multiple=True,
-    type=click.FloatRange(0.0),
-    metavar="STEP",
-    help="Step to which the target was rounded; for several targets one each, 0 for none.",
-)
+@lattice_option
 @reads_table()
 @json_option
 @quiet_option
@@ -46,11 +47,8 @@ def evaluate(model: Path, data: TableSource, lattice: tuple[float, ...], *, as_j
     from tfp_mdn.cli.models import open_model
 
     saved = open_model(model)
-    if lattice and len(lattice) not in (1, len(saved.targets)):
-        message = f"--lattice must be given once, or once for each of {', '.join(saved.targets)}."
-        raise click.UsageError(message)
+    steps = lattice_steps(lattice, saved.targets)
     rows = data.rows(saved.columns, saved.targets)
-    steps = None if not lattice else list(lattice) if len(lattice) > 1 else lattice[0]
     parameters, targets = saved.predict(rows.inputs), rows.targets.to_numpy()
     report = calibration_report(parameters, targets, lattice=steps, levels=_LEVELS)
     result = _result(report, parameters, targets, saved.targets)

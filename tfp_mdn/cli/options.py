@@ -16,6 +16,8 @@ __all__ = [
     "FULL_PATH",
     "data_argument",
     "json_option",
+    "lattice_option",
+    "lattice_steps",
     "model_argument",
     "quiet_option",
     "reads_table",
@@ -50,6 +52,26 @@ quiet_option = click.option(
     help="Say nothing but results and errors.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+
+lattice_option = click.option(
+    "--lattice",
+    multiple=True,
+    type=click.FloatRange(0.0),
+    metavar="STEP",
+    help="Step to which the target was rounded; for several targets one each, 0 for none.",
+)
+
+
+def lattice_steps(given: tuple[float, ...], targets: list[str]) -> float | list[float] | None:
+    """Return what `--lattice` says of the targets: one step for all, one each, or None.
+
+    Raises:
+        click.UsageError: If there are neither one nor as many as there are targets.
+    """
+    if given and len(given) not in (1, len(targets)):
+        message = f"--lattice must be given once, or once for each of {', '.join(targets)}."
+        raise click.UsageError(message)
+    return list(given) if len(given) > 1 else next(iter(given), None)
 
 
 def reads_table(*, required: bool = True) -> Callable[[Any], Any]:

@@ -9,6 +9,8 @@ import click
 
 from tfp_mdn.cli.options import (
     FULL_PATH,
+    lattice_option,
+    lattice_steps,
     model_argument,
     quiet_option,
     reads_table,
@@ -32,13 +34,7 @@ __all__ = ["report"]
     help="HTML file to write; one that is there is replaced.",
 )
 @click.option("--title", metavar="TEXT", help="Title of the page.  [default: TARGET given COLUMN]")
-@click.option(
-    "--lattice",
-    multiple=True,
-    type=click.FloatRange(0.0),
-    metavar="STEP",
-    help="Step to which the target was rounded; for several targets one each, 0 for none.",
-)
+@lattice_option
 @seed_option
 @reads_table()
 @quiet_option
@@ -59,14 +55,11 @@ def report(
     from tfp_mdn.cli.places import is_quiet
 
     saved = open_model(model)
-    if lattice and len(lattice) not in (1, len(saved.targets)):
-        message = f"--lattice must be given once, or once for each of {', '.join(saved.targets)}."
-        raise click.UsageError(message)
+    steps = lattice_steps(lattice, saved.targets)
     rows = data.rows(saved.columns, saved.targets)
     fitted = saved.load()
     from tfp_mdn.report import write_report
 
-    steps = None if not lattice else list(lattice) if len(lattice) > 1 else lattice[0]
     path = write_report(
         fitted, rows.inputs, rows.targets, output, title=title, lattice=steps, seed=seed
     )
