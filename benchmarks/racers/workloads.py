@@ -32,8 +32,8 @@ class Workload:
         num_components: Components K.
         batch_size: Rows per step.
         epochs: Epochs of a whole run; 0 if there is none.
-        target: Held-out negative log-likelihood that plain `tfpl` reaches after about two thirds of
-            a whole run, in nats; None if the time to it is not measured.
+        target: Held-out negative log-likelihood, in nats, that the recipe reaches before its end;
+            None if the time to it is not measured.
         compared_after: Epochs after which the held-out losses of all ways are compared.
         timed: Epochs that are timed of a way that runs a step at a time.
         timed_compiled: The same for a way that runs whole compiled epochs.
