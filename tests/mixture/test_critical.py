@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import ndtr
 
-from tfp_mdn.mixture import MixtureParameters, _critical, _slope_signs
+from tfp_mdn.mixture import MixtureParameters, _lines, _slope_signs
 
 # Cells that one component may cost, whatever the others are: with bounds on single terms alone,
 # flat stretches took millions.
@@ -32,7 +32,7 @@ def bounded_search(monkeypatch: pytest.MonkeyPatch) -> None:
         return _slope_signs.isolate(weights, *arguments)
 
     monkeypatch.setattr(_slope_signs._Cells, "__init__", counted)
-    monkeypatch.setattr(_critical, "isolate", isolate)
+    monkeypatch.setattr(_lines, "isolate", isolate)
 
 
 def evenly_spaced(num_components: int, gap: float, jitter: float = 0.0) -> MixtureParameters:

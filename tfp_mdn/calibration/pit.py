@@ -14,7 +14,7 @@ from tfp_mdn._validation import (
     as_rows,
     as_whole_number,
 )
-from tfp_mdn.mixture import MixtureParameters
+from tfp_mdn.mixture._methods import Mixture
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -33,7 +33,7 @@ STEP_TOLERANCE, ROUNDING = 1e-6, 4.0 * float(np.finfo(np.float64).eps)
 
 
 def pit_values(
-    parameters: MixtureParameters,
+    parameters: Mixture,
     y: ArrayLike,
     *,
     lattice: ArrayLike | None = None,
@@ -71,6 +71,7 @@ def pit_values(
         Biometrics 65, 1254-1261, https://doi.org/10.1111/j.1541-0420.2009.01191.x.
 
     Example:
+        >>> from tfp_mdn.mixture import MixtureParameters
         >>> p = MixtureParameters([[1.0], [1.0]], [[0.0], [5.0]], [[1.0], [4.0]])
         >>> pit_values(p, [0.0, 7.0]).round(4)
         array([[0.5   ],
@@ -84,7 +85,7 @@ def pit_values(
 
 
 def normal_scores(
-    parameters: MixtureParameters,
+    parameters: Mixture,
     y: ArrayLike,
     *,
     lattice: ArrayLike | None = None,
@@ -109,6 +110,7 @@ def normal_scores(
         ValueError: As for `pit_values`.
 
     Example:
+        >>> from tfp_mdn.mixture import MixtureParameters
         >>> normal_scores(MixtureParameters([[1.0]], [[5.0]], [[4.0]]), [105.0]).round(4)
         array([[50.]])
     """
@@ -133,7 +135,7 @@ def normal_scores(
 
 
 def density_levels(
-    parameters: MixtureParameters,
+    parameters: Mixture,
     y: ArrayLike,
     *,
     lattice: ArrayLike | None = None,
@@ -144,8 +146,8 @@ def density_levels(
 
     It is uniform on [0, 1] if the targets were drawn from these densities, in any number of
     dimensions, and a target lies in the region of coverage c if its level is at most c. One
-    component has the closed form P(χ²_D < (y − μ)ᵀ Σ⁻¹ (y − μ)). Otherwise the level is the place
-    of p(y) among the densities of draws, (number greater + U) / (number of draws + 1). That
+    normal component has the closed form P(χ²_D < (y − μ)ᵀ Σ⁻¹ (y − μ)). Otherwise the level is the
+    place of p(y) among the densities of draws, (number greater + U) / (number of draws + 1). That
     estimate is itself uniform exactly, however few the draws: target and draws are exchangeable.
 
     Args:
@@ -167,6 +169,7 @@ def density_levels(
         Statistician 50, 120-126, https://doi.org/10.2307/2684423.
 
     Example:
+        >>> from tfp_mdn.mixture import MixtureParameters
         >>> p = MixtureParameters([[1.0]], [[[0.0, 0.0]]], [[[1.0, 4.0]]])
         >>> density_levels(p, [[0.0, 2.0]]).round(4)
         array([0.3935])
@@ -175,7 +178,7 @@ def density_levels(
     steps = as_steps(lattice, targets)
     size = as_whole_number("num_draws", num_draws)
     generator = as_generator("rng", rng)
-    if parameters.num_components == 1 and not steps.any():
+    if parameters.family == "normal" and parameters.num_components == 1 and not steps.any():
         peak = parameters.log_prob(parameters.means[:, 0])
         result: FloatArray = gammainc(
             0.5 * parameters.event_size, np.maximum(peak - parameters.log_prob(targets), 0.0)
@@ -199,14 +202,14 @@ def density_levels(
     return levels
 
 
-def paired_targets(parameters: MixtureParameters, y: ArrayLike) -> FloatArray:
+def paired_targets(parameters: Mixture, y: ArrayLike) -> FloatArray:
     """Return targets (N, D), one for each row of the mixtures.
 
     Raises:
-        TypeError: If `parameters` is not a `MixtureParameters`, or `y` does not hold real numbers.
+        TypeError: If `parameters` holds no mixtures, or `y` does not hold real numbers.
         ValueError: If `y` is empty, not finite or does not fit.
     """
-    if not isinstance(parameters, MixtureParameters):
+    if not isinstance(parameters, Mixture):
         msg = (
             f"parameters must be a MixtureParameters, got {type(parameters).__name__}. "
             "Get one from extract_parameters(model, x) or MDNRegressor.predict_parameters(x)."

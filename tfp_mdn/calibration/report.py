@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -20,7 +21,7 @@ from tfp_mdn.mixture import scores
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.mixture._methods import Mixture
 
 __all__ = ["CalibrationReport", "Margin", "calibration_report"]
 
@@ -39,8 +40,9 @@ class Margin:
         quantiles: Share of the targets at or below the quantile of each level.
         mean_widths: Mean width of the central intervals of `central.levels`, in the target's units.
         mean_interval_scores: Mean interval score of the same intervals, in the target's units.
-        mean_stddev: Mean predicted standard deviation, in the target's units.
-        mean_crps: Mean continuous ranked probability score, in the target's units.
+        mean_stddev: Mean predicted standard deviation, in the target's units; NaN where heavy tails
+            have none.
+        mean_crps: Mean continuous ranked probability score, likewise.
     """
 
     checks: MarginChecks
@@ -89,7 +91,7 @@ class CalibrationReport:
 
 
 def calibration_report(
-    parameters: MixtureParameters,
+    parameters: Mixture,
     y: ArrayLike,
     *,
     lattice: ArrayLike | None = None,
@@ -201,7 +203,7 @@ def calibration_report(
 
 
 def _margin(
-    mixture: MixtureParameters,
+    mixture: Mixture,
     y: FloatArray,
     normal: FloatArray,
     levels: FloatArray,
@@ -227,9 +229,17 @@ def _margin(
         share_below(pit, quantiles),
         tuple(widths),
         tuple(interval_scores),
-        float(mixture.stddev().mean()),
-        float(mixture.crps(y).mean()),
+        _mean_or_nan(mixture.stddev),
+        _mean_or_nan(lambda: mixture.crps(y)),
     )
+
+
+def _mean_or_nan(values: Callable[[], FloatArray]) -> float:
+    """Return the mean of values, or NaN where components have no such moment."""
+    try:
+        return float(values().mean())
+    except ValueError:
+        return math.nan
 
 
 def _data_notes(targets: FloatArray, steps: FloatArray, normal: FloatArray) -> list[str]:

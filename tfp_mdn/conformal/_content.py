@@ -8,10 +8,11 @@ import numpy as np
 
 from tfp_mdn._validation import FloatArray
 from tfp_mdn.mixture import MixtureParameters
-from tfp_mdn.mixture._critical import critical_points, log_density_and_score
-from tfp_mdn.mixture.density import resolved_components, row_blocks
+from tfp_mdn.mixture._critical import critical_points
+from tfp_mdn.mixture._lines import NormalLines
+from tfp_mdn.mixture.density import row_blocks
 from tfp_mdn.mixture.modes import CELLS_PER_COMPONENT
-from tfp_mdn.mixture.regions import _LevelSets
+from tfp_mdn.mixture.regions import LevelSets
 
 __all__ = ["estimated", "exact", "thresholds"]
 
@@ -29,9 +30,9 @@ def exact(parameters: MixtureParameters, y: FloatArray) -> FloatArray:
     result = np.empty(num_rows)
     for rows in row_blocks(num_rows, CELLS_PER_COMPONENT * num_components**2):
         block = parameters.weights[rows], parameters.means[rows], parameters.variances[rows]
-        arrays = resolved_components(*block)
-        levels = _LevelSets(critical_points(*block), *arrays)
-        log_density = log_density_and_score(y[rows, 0], *arrays)[0]
+        lines = NormalLines.of(*block)
+        levels = LevelSets(critical_points(lines), lines)
+        log_density = lines.look(y[rows, 0])[0]
         depths = np.sqrt(2.0 * np.maximum(levels.top - log_density, 0.0))
         result[rows] = levels.outside(depths, np.arange(len(depths)))[0]
     return np.clip(result, 0.0, 1.0)

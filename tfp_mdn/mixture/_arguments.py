@@ -12,7 +12,7 @@ from tfp_mdn._validation import FloatArray, as_finite_array, as_float_array
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["as_dimensions", "as_levels", "as_row_index", "as_targets"]
+__all__ = ["as_dimensions", "as_each_dimension", "as_levels", "as_row_index", "as_targets"]
 
 
 def as_targets(
@@ -166,6 +166,24 @@ def as_dimensions(name: str, value: object, event_size: int) -> list[int]:
         msg = f"{name} must not repeat a dimension, got {value!r}."
         raise ValueError(msg)
     return dims
+
+
+def as_each_dimension(name: str, value: ArrayLike, num_inputs: int, event_size: int) -> FloatArray:
+    """Return numbers for each row and dimension (N, D), from a number, (D,) or (N, D).
+
+    Raises:
+        TypeError: If the elements are not real numbers.
+        ValueError: If a value is not finite, or the shape is another.
+    """
+    array = as_finite_array(name, value)
+    rows = num_inputs, event_size
+    if array.shape not in {(), rows[1:], rows}:
+        msg = (
+            f"{name} must be a number or have shape (D,) = ({rows[1]},) or (N, D) = {rows}, "
+            f"got shape {array.shape}."
+        )
+        raise ValueError(msg)
+    return np.broadcast_to(array, rows)
 
 
 def _targets_message(name: str, array: FloatArray, num_inputs: int, event_size: int) -> str:

@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from tfp_mdn._validation import FloatArray
-from tfp_mdn.mixture._arguments import as_targets
+from tfp_mdn.mixture import _scores, density, information, modes, moments, quantiles, regions
 from tfp_mdn.mixture._checks import as_covariances, as_per_component, as_weights
+from tfp_mdn.mixture._missing import log_prob_of_seen
+from tfp_mdn.mixture._mixture import MixtureKernels
+from tfp_mdn.mixture.sampling import sample
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import NDArray
 
-__all__ = ["MixtureArrays", "SomeMixture"]
+__all__ = ["MixtureArrays", "NormalMixture"]
 
-SomeMixture = TypeVar("SomeMixture", bound="MixtureArrays")
+NormalMixture = TypeVar("NormalMixture", bound="MixtureArrays")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MixtureArrays:
+class MixtureArrays(MixtureKernels):
     """Fields, checks and sizes of `MixtureParameters`, the one class to be made from it.
 
     Args:
@@ -74,16 +77,21 @@ class MixtureArrays:
 
     @classmethod
     def _trusted(
-        cls: type[SomeMixture],
+        cls: type[NormalMixture],
         weights: FloatArray,
         means: FloatArray,
         variances: FloatArray,
         covariances: FloatArray | None,
-    ) -> SomeMixture:
+    ) -> NormalMixture:
         """Return parameters made of arrays that are already checked and that nobody else writes."""
         parameters = object.__new__(cls)
         parameters._set(weights, means, variances, covariances)
         return parameters
+
+    @property
+    def family(self) -> str:
+        """Name of the distribution of the components: always "normal"."""
+        return "normal"
 
     @property
     def num_inputs(self) -> int:
@@ -104,22 +112,85 @@ class MixtureArrays:
         """Return the arrays in the order in which every kernel takes them."""
         return self.weights, self.means, self.variances, self.covariances
 
-    def _targets(self, y: ArrayLike) -> FloatArray:
-        """Return checked targets (N, D) or (M, N, D)."""
-        return as_targets("y", y, self.num_inputs, self.event_size)
-
-    def _require_single_dimension(self, method: str) -> None:
-        """Refuse a method that has a meaning for D = 1 only."""
-        if self.event_size != 1:
-            msg = (
-                f"{method} is for targets of one dimension (event_size 1), "
-                f"got event_size {self.event_size}. Take one dimension with marginal(d) first."
-            )
-            raise ValueError(msg)
-
-    def _map(self: SomeMixture, function: Callable[[FloatArray], FloatArray]) -> SomeMixture:
+    def _map(self: NormalMixture, function: Callable[[FloatArray], FloatArray]) -> NormalMixture:
         """Return the parameters whose arrays are all put through one selection of elements."""
         covariances = None if self.covariances is None else function(self.covariances)
         return self._trusted(
             function(self.weights), function(self.means), function(self.variances), covariances
         )
+
+    def _rows(self: NormalMixture, rows: slice | NDArray[np.intp]) -> NormalMixture:
+        return self._map(lambda array: array[rows])
+
+    def _component_moments(self, method: str, order: int) -> tuple[FloatArray, FloatArray]:
+        return self.means, self.variances
+
+    def _component_covariances(self) -> FloatArray | None:
+        return self.covariances
+
+    def _skewness(self) -> FloatArray:
+        return moments.skewness(self.weights, self.means, self.variances)
+
+    def _kurtosis(self) -> FloatArray:
+        return moments.kurtosis(self.weights, self.means, self.variances)
+
+    def _log_prob(self, y: FloatArray) -> FloatArray:
+        return density.log_prob(y, *self._arrays())
+
+    def _log_prob_of_seen(self, y: FloatArray) -> FloatArray:
+        return log_prob_of_seen(y, *self._arrays())
+
+    def _responsibilities(self, y: FloatArray) -> FloatArray:
+        return density.responsibilities(y, *self._arrays())
+
+    def _cdf(self, y: FloatArray, *, upper: bool = False) -> FloatArray:
+        # The upper tail is the lower one of the mirrored mixture.
+        if upper:
+            return density.cdf(-y, self.weights, -self.means, self.variances)
+        return density.cdf(y, self.weights, self.means, self.variances)
+
+    def _log_cdf(self, y: FloatArray, *, upper: bool = False) -> FloatArray:
+        if upper:
+            return density.log_cdf(-y, self.weights, -self.means, self.variances)
+        return density.log_cdf(y, self.weights, self.means, self.variances)
+
+    def _quantile(self, tails: FloatArray, upper: NDArray[np.bool_]) -> FloatArray:
+        return quantiles.quantile(tails, upper, self.weights, self.means, self.variances)
+
+    def _crps(self, y: FloatArray) -> FloatArray:
+        return _scores.crps(y, self.weights, self.means, self.variances)
+
+    def _censored_log_prob(self, y: FloatArray, half_width: FloatArray) -> FloatArray:
+        return _scores.censored_log_prob(y, half_width, self.weights, self.means, self.variances)
+
+    def _modes(self) -> list[FloatArray]:
+        return modes.modes(*self._arrays())
+
+    def _highest_density_region(self, outside: float) -> list[FloatArray]:
+        return regions.highest_density_region(outside, self.weights, self.means, self.variances)
+
+    def _sample(
+        self,
+        size: int,
+        rng: np.random.Generator,
+        *,
+        temperature: float = 1.0,
+        scale_temperature: float = 1.0,
+    ) -> FloatArray:
+        return sample(
+            size,
+            *self._arrays(),
+            rng,
+            temperature=temperature,
+            scale_temperature=scale_temperature,
+        )
+
+    def _entropy(self, size: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+        return information.entropy(size, self._arrays(), rng)
+
+    def _kl_divergence(
+        self, other: MixtureKernels, size: int, rng: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray]:
+        if isinstance(other, MixtureArrays):
+            return information.kl_divergence(size, self._arrays(), other._arrays(), rng)
+        return information.log_ratio(size, self, other, rng)

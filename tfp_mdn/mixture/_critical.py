@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfp_mdn.mixture._roots import find_roots
-from tfp_mdn.mixture._slope_polynomials import LARGEST_RESIDUAL
-from tfp_mdn.mixture._slope_signs import isolate
-from tfp_mdn.mixture.density import HALF_LOG_TWO_PI, resolved_components
 
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
+    from tfp_mdn.mixture._lines import Lines
 
-__all__ = ["CriticalPoints", "critical_points", "log_density_and_score"]
+__all__ = ["CriticalPoints", "critical_points"]
 
 # A dip in log p is rounding unless it is deeper than this, times 8 + |log p|.
 SMALLEST_DIP = 4.0 * np.finfo(np.float64).eps
@@ -39,31 +37,24 @@ class CriticalPoints:
     is_mode: NDArray[np.bool_]
 
 
-def critical_points(
-    weights: FloatArray, means: FloatArray, variances: FloatArray
-) -> CriticalPoints:
+def critical_points(lines: Lines) -> CriticalPoints:
     """Return all critical points of mixtures in one dimension.
 
-    All of them lie between the outermost means, where p' is positive on the left end and negative
-    on the right one; modes and antimodes alternate.
+    All of them lie between the outermost modes of components, where p' is positive on the left end
+    and negative on the right one; modes and antimodes alternate.
 
     Args:
-        weights: Component weights (B, K).
-        means: Component means (B, K, 1).
-        variances: Component variances (B, K, 1).
+        lines: The mixtures.
     """
-    arrays = resolved_components(weights, means, variances)
-    found = isolate(*arrays)
-    gathered = tuple(array.take(found.rows, axis=1) for array in arrays)
+    found = lines.isolate()
+    gathered = lines.take(found.rows)
     direction = np.where(found.rises, -1.0, 1.0)
 
     def score(
         places: FloatArray, active: NDArray[np.intp]
     ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
         """Return ±p'/p, Newton's step and whether it is 0 up to its rounding."""
-        _, value, slope, size = log_density_and_score(
-            places, *(array.take(active, axis=1) for array in gathered)
-        )
+        _, value, slope, size = gathered.take(active).look(places)
         with np.errstate(divide="ignore", invalid="ignore"):
             step = -value / slope
         done = np.abs(value) <= np.finfo(np.float64).eps * size
@@ -71,35 +62,8 @@ def critical_points(
         return direction[active] * value, step, done
 
     places = find_roots(score, found.lower, found.upper, 0.5 * found.lower + 0.5 * found.upper)
-    heights = log_density_and_score(places, *gathered)[0]
+    heights = gathered.look(places)[0]
     return _without_shallow_dips(CriticalPoints(found.rows, places, heights, found.rises))
-
-
-def log_density_and_score(
-    places: FloatArray, weights: FloatArray, means: FloatArray, scales: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return log p, its first two derivatives, and the sum of sizes that the first is made of.
-
-    Args:
-        places: Places (C,), one for each column of the parameters.
-        weights: Component weights (K, C).
-        means: Component means (K, C).
-        scales: Component standard deviations (K, C).
-    """
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        residuals = (places - means) / scales
-        np.clip(residuals, -LARGEST_RESIDUAL, LARGEST_RESIDUAL, out=residuals)
-        terms = np.log(weights / scales) - 0.5 * np.square(residuals)
-        peak = terms.max(axis=0)
-        shares = np.exp(terms - peak)
-        total = shares.sum(axis=0)
-        shares /= total
-        pulls = residuals / scales
-        first = -np.einsum("kc,kc->c", shares, pulls)
-        second = np.einsum("kc,kc,kc->c", shares, pulls, pulls)
-        second -= np.einsum("kc,kc->c", shares, np.square(1.0 / scales)) + np.square(first)
-        size = np.einsum("kc,kc->c", shares, np.abs(pulls))
-    return peak + np.log(total) - HALF_LOG_TWO_PI, first, second, size
 
 
 def _without_shallow_dips(points: CriticalPoints) -> CriticalPoints:

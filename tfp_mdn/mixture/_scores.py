@@ -10,11 +10,10 @@ from scipy.special import log_ndtr
 
 from tfp_mdn.mixture._normal import mean_size
 from tfp_mdn.mixture.density import line_components, log_sum_exp, row_blocks
-from tfp_mdn.mixture.quantiles import quantile
-from tfp_mdn.mixture.sampling import sample
 
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
+    from tfp_mdn.mixture._mixture import MixtureKernels
 
 __all__ = ["censored_log_prob", "crps", "energy_score", "interval_score", "quantile_loss"]
 
@@ -75,41 +74,29 @@ def crps(
     return result
 
 
-def interval_score(
-    y: FloatArray, alpha: float, weights: FloatArray, means: FloatArray, variances: FloatArray
-) -> FloatArray:
+def interval_score(y: FloatArray, alpha: float, ends: FloatArray) -> FloatArray:
     """Return (u − l) + 2/α ((l − y)⁺ + (y − u)⁺) for D = 1, (..., N), in the target's units.
 
     Args:
         y: Targets (..., N, 1).
         alpha: Probability outside the central interval [l, u].
-        weights: Component weights (N, K).
-        means: Component means (N, K, 1).
-        variances: Component variances (N, K, 1).
+        ends: The ends l and u of that interval (2, N).
     """
-    ends = np.full(2, 0.5 * alpha), np.array([False, True])
-    lower, upper = quantile(*ends, weights, means, variances)
+    lower, upper = ends
     target = y[..., 0]
     with np.errstate(over="ignore"):
         outside = np.maximum(lower - target, 0.0) + np.maximum(target - upper, 0.0)
         return (upper - lower) + (2.0 / alpha) * outside
 
 
-def quantile_loss(
-    y: FloatArray, levels: FloatArray, weights: FloatArray, means: FloatArray, variances: FloatArray
-) -> FloatArray:
+def quantile_loss(y: FloatArray, levels: FloatArray, places: FloatArray) -> FloatArray:
     """Return (y − y_q) (q − 1{y < y_q}) for D = 1, (Q, ..., N), in the target's units.
 
     Args:
         y: Targets (..., N, 1).
         levels: Levels q (Q,), strictly between 0 and 1.
-        weights: Component weights (N, K).
-        means: Component means (N, K, 1).
-        variances: Component variances (N, K, 1).
+        places: Quantiles at these levels (Q, N).
     """
-    upper = levels > 0.5
-    tails = np.where(upper, 1.0 - levels, levels)
-    places = quantile(tails, upper, weights, means, variances)
     grid = tuple(range(1, y.ndim - 1))
     with np.errstate(over="ignore"):
         gaps = y[..., 0] - np.expand_dims(places, grid)
@@ -158,13 +145,7 @@ def censored_log_prob(
 
 
 def energy_score(
-    y: FloatArray,
-    size: int,
-    weights: FloatArray,
-    means: FloatArray,
-    variances: FloatArray,
-    covariances: FloatArray | None,
-    rng: np.random.Generator,
+    y: FloatArray, size: int, mixture: MixtureKernels, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """Estimate E‖Y − y‖ − ½ E‖Y − Y'‖ and the standard error of that, each (N,).
 
@@ -174,18 +155,13 @@ def energy_score(
     Args:
         y: Targets (N, D).
         size: Number of pairs, at least 2.
-        weights: Component weights (N, K).
-        means: Component means (N, K, D).
-        variances: Component variances (N, K, D).
-        covariances: Component covariances (N, K, D, D), or None for diagonal ones.
+        mixture: Mixtures of N rows.
         rng: Source of random numbers.
     """
-    num_rows, _, event_size = means.shape
+    num_rows, event_size = y.shape
     score, error = np.empty(num_rows), np.empty(num_rows)
     for rows in row_blocks(num_rows, 2 * size * event_size):
-        full = None if covariances is None else covariances[rows]
-        arrays = weights[rows], means[rows], variances[rows], full
-        draws = sample(2 * size, *arrays, rng)
+        draws = mixture[rows]._sample(2 * size, rng)
         first, second = draws[:size], draws[size:]
         values = _length(first - y[rows]) + _length(second - y[rows]) - _length(first - second)
         # In units of the largest value, since sums and squares of such might overflow.

@@ -23,7 +23,7 @@ from tfp_mdn.mixture._slope_polynomials import LARGEST_RESIDUAL, ROUNDING, Slope
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
 
-__all__ = ["isolate"]
+__all__ = ["isolate", "log_sums", "one_sign"]
 
 # A bound must win by more than the rounding of its sum, so that it agrees with the sums at the
 # ends of the cell.
@@ -144,14 +144,14 @@ class _Cells:
 
     def slope_signs(self) -> NDArray[np.int8]:
         """Return the sign that the bounds leave p', 0 where they leave both."""
-        return _one_sign(self.slopes, self.is_right)
+        return one_sign(self.slopes, self.is_right)
 
     def bends_one_way(self) -> NDArray[np.bool_]:
         """Return whether the bounds leave p'' no sign but one."""
         squares = np.square(self.residuals)
         with np.errstate(divide="ignore"):
             bends = self.terms + np.log(np.abs(squares - 1.0)) - 2.0 * np.log(self.scales)
-        return _one_sign(bends, squares[0] + squares[1] > 2.0) != 0
+        return one_sign(bends, squares[0] + squares[1] > 2.0) != 0
 
     def signs_at_ends(self) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
         """Return the signs of p' at the lower and at the upper ends, 0 up to rounding."""
@@ -160,21 +160,21 @@ class _Cells:
 
     def _signs_at(self, slopes: FloatArray) -> NDArray[np.int8]:
         """Return the signs (C,) of sums of terms with logarithms (K, C)."""
-        rise, fall = _log_sums(slopes, self.is_right)
+        rise, fall = log_sums(slopes, self.is_right)
         with np.errstate(invalid="ignore"):
             slack = ROUNDING * (1.0 + np.abs(np.maximum(rise, fall)))
             return (rise > fall + slack).astype(np.int8) - (fall > rise + slack).astype(np.int8)
 
 
-def _one_sign(logs: FloatArray, positive: NDArray[np.bool_]) -> NDArray[np.int8]:
+def one_sign(logs: FloatArray, positive: NDArray[np.bool_]) -> NDArray[np.int8]:
     """Return the sign in a cell of sums of terms with logarithms (2, K, C) at its ends, or 0."""
-    least_above, least_below = _log_sums(logs.min(axis=0), positive)
-    most_above, most_below = _log_sums(logs.max(axis=0), positive)
+    least_above, least_below = log_sums(logs.min(axis=0), positive)
+    most_above, most_below = log_sums(logs.max(axis=0), positive)
     above, below = least_above > most_below + MARGIN, least_below > most_above + MARGIN
     return above.astype(np.int8) - below.astype(np.int8)
 
 
-def _log_sums(logs: FloatArray, positive: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+def log_sums(logs: FloatArray, positive: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
     """Return the logarithms of the sums (C,) of positive and of negative terms (K, C) over K."""
     above = np.where(positive, logs, -np.inf).max(axis=0)
     below = np.where(positive, -np.inf, logs).max(axis=0)

@@ -12,7 +12,7 @@ from tfp_mdn._validation import FloatArray, as_float_array, as_whole_number
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["from_dict", "to_dataframe", "to_dict"]
+__all__ = ["SIZES", "as_shape", "from_dict", "table", "to_dataframe", "to_dict"]
 
 SIZES = ("num_inputs", "num_components", "event_size")
 
@@ -65,11 +65,11 @@ def from_dict(
     shape = num_inputs, num_components, event_size
     covariances = None
     if data.get("covariances") is not None:
-        covariances = _as_shape("covariances", data["covariances"], (*shape, event_size))
+        covariances = as_shape("covariances", data["covariances"], (*shape, event_size))
     return (
-        _as_shape("weights", data["weights"], shape[:2]),
-        _as_shape("means", data["means"], shape),
-        _as_shape("variances", data["variances"], shape),
+        as_shape("weights", data["weights"], shape[:2]),
+        as_shape("means", data["means"], shape),
+        as_shape("variances", data["variances"], shape),
         covariances,
     )
 
@@ -91,28 +91,46 @@ def to_dataframe(
     Raises:
         ImportError: If pandas is not installed.
     """
+    matrices = {} if covariances is None else {"covariance": covariances}
+    return table(weights, {"mean": means, "variance": variances}, matrices)
+
+
+def table(
+    weights: FloatArray,
+    parts: Mapping[str, FloatArray],
+    matrices: Mapping[str, FloatArray] | None = None,
+) -> pd.DataFrame:
+    """Return a tidy table of weights and other parameters, with a column for each dimension.
+
+    Args:
+        weights: Component weights (N, K).
+        parts: Parameters (N, K, D) by name.
+        matrices: Parameters (N, K, D, D) by name, with a column for each pair of dimensions.
+
+    Raises:
+        ImportError: If pandas is not installed.
+    """
     try:
         import pandas as pd
     except ImportError as error:
         msg = 'to_dataframe needs pandas: pip install "tfp-mdn[cli]"'
         raise ImportError(msg) from error
-    num_inputs, num_components, event_size = means.shape
+    num_inputs, num_components = weights.shape
     columns = {
         "row": np.repeat(np.arange(num_inputs), num_components),
         "component": np.tile(np.arange(num_components), num_inputs),
         "weight": weights.ravel(),
     }
-    for d in range(event_size):
-        columns[f"mean_{d}"] = means[..., d].ravel()
-    for d in range(event_size):
-        columns[f"variance_{d}"] = variances[..., d].ravel()
-    if covariances is not None:
-        for i, j in zip(*np.triu_indices(event_size, k=1), strict=True):
-            columns[f"covariance_{i}_{j}"] = covariances[..., i, j].ravel()
+    for name, values in parts.items():
+        for d in range(values.shape[-1]):
+            columns[f"{name}_{d}"] = values[..., d].ravel()
+    for name, values in (matrices or {}).items():
+        for i, j in zip(*np.triu_indices(values.shape[-1], k=1), strict=True):
+            columns[f"{name}_{i}_{j}"] = values[..., i, j].ravel()
     return pd.DataFrame(columns)
 
 
-def _as_shape(name: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
+def as_shape(name: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
     """Return an array of the shape that the sizes say."""
     array = as_float_array(name, value)
     if array.size == 0 and 0 in shape:

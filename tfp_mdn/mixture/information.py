@@ -14,10 +14,11 @@ from tfp_mdn.mixture.sampling import sample_offsets
 
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
+    from tfp_mdn.mixture._mixture import MixtureKernels
 
     Arrays = tuple[FloatArray, FloatArray, FloatArray, FloatArray | None]
 
-__all__ = ["entropy", "kl_divergence"]
+__all__ = ["entropy", "kl_divergence", "log_ratio"]
 
 
 # Standard deviations of fewer steps between float64 numbers at the mean are narrow: the rounding of
@@ -48,6 +49,31 @@ def kl_divergence(
         rng: Source of random numbers.
     """
     return _estimate(size, p, rng, lambda y, own, other: log_prob(y, *own) - log_prob(y, *other), q)
+
+
+def log_ratio(
+    size: int, p: MixtureKernels, q: MixtureKernels | None, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Estimate E_p[log p(Y) − log q(Y)] and its standard error from draws, each (N,), in nats.
+
+    It is for components of any kind.
+
+    Args:
+        size: Number of draws for each row, at least 2.
+        p: The mixtures that are drawn from.
+        q: Those to be compared with, or None to leave log q out.
+        rng: Source of random numbers.
+    """
+    mean, error = np.empty(len(p)), np.empty(len(p))
+    for rows in row_blocks(len(p), size * p.event_size):
+        mixture = p[rows]
+        draws = mixture._sample(size, rng)
+        values = mixture._log_prob(draws)
+        if q is not None:
+            values -= q[rows]._log_prob(draws)
+        mean[rows] = values.mean(axis=0)
+        error[rows] = values.std(axis=0, ddof=1) / math.sqrt(size)
+    return mean, error
 
 
 def _estimate(

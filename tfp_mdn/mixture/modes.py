@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from tfp_mdn.mixture import density, moments
 from tfp_mdn.mixture._critical import critical_points
+from tfp_mdn.mixture._lines import Lines, NormalLines
 from tfp_mdn.mixture.density import RESOLUTION, row_blocks
 
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
 
-__all__ = ["modes"]
+__all__ = ["modes", "modes_on_lines"]
 
 # The search on the line keeps about 5 K cells of K terms for each row, but little of it for long.
 CELLS_PER_COMPONENT = 2
@@ -65,11 +66,28 @@ def modes(
     return result
 
 
+def modes_on_lines(lines: Lines) -> list[FloatArray]:
+    """Return the modes of mixtures of any components on a line, N arrays (M_i, 1).
+
+    Args:
+        lines: The mixtures.
+    """
+    num_rows, num_components = lines.size
+    result: list[FloatArray] = []
+    for rows in row_blocks(num_rows, CELLS_PER_COMPONENT * num_components**2):
+        points = critical_points(lines.take(rows))
+        row, places = points.rows[points.is_mode], points.places[points.is_mode]
+        order = np.lexsort((-points.log_density[points.is_mode], row))
+        ends = np.cumsum(np.bincount(row, minlength=lines.take(rows).size[0]))
+        result += np.split(places[order, np.newaxis], ends[:-1])
+    return result
+
+
 def _modes_on_a_line(
     weights: FloatArray, means: FloatArray, variances: FloatArray
 ) -> list[FloatArray]:
     """Return the modes (M_i, 1) of each row of one block."""
-    points = critical_points(weights, means, variances)
+    points = critical_points(NormalLines.of(weights, means, variances))
     rows, places = points.rows[points.is_mode], points.places[points.is_mode]
     order = np.lexsort((-_heights(places, weights[rows], means[rows], variances[rows]), rows))
     ends = np.cumsum(np.bincount(rows, minlength=len(weights)))

@@ -19,6 +19,7 @@ __all__ = [
     "kurtosis",
     "mean",
     "skewness",
+    "standardised",
     "stddev",
     "variance",
     "variance_between",
@@ -165,7 +166,7 @@ def skewness(weights: FloatArray, means: FloatArray, variances: FloatArray) -> F
         means: Component means (N, K, 1).
         variances: Component variances (N, K, 1).
     """
-    deviation, spread = _standardised(weights, means, variances)
+    deviation, spread = standardised(weights, means, variances)
     result: FloatArray = np.einsum(
         "nk,nk->n", weights, deviation * (np.square(deviation) + 3.0 * spread)
     )
@@ -183,14 +184,14 @@ def kurtosis(weights: FloatArray, means: FloatArray, variances: FloatArray) -> F
         means: Component means (N, K, 1).
         variances: Component variances (N, K, 1).
     """
-    deviation, spread = _standardised(weights, means, variances)
+    deviation, spread = standardised(weights, means, variances)
     squares = np.square(deviation)
     terms = 3.0 * np.square(squares + spread - 1.0) - 2.0 * np.square(squares)
     result: FloatArray = np.einsum("nk,nk->n", weights, terms)
     return result
 
 
-def _standardised(
+def standardised(
     weights: FloatArray, means: FloatArray, variances: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return deviations from the mean and variances (N, K) in units of the mixture's spread."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -10,35 +10,17 @@ import numpy as np
 
 from tfp_mdn._validation import FloatArray
 from tfp_mdn.mixture import conversion
-from tfp_mdn.mixture._arguments import as_row_index
-from tfp_mdn.mixture._methods import (
-    ConditioningMethods,
-    DensityMethods,
-    MomentMethods,
-    QuantileMethods,
-    SamplingMethods,
-    ScoreMethods,
-    ShapeMethods,
-)
+from tfp_mdn.mixture._methods import ConditioningMethods, Mixture
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import ArrayLike
 
 __all__ = ["MixtureParameters"]
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class MixtureParameters(
-    DensityMethods,
-    MomentMethods,
-    QuantileMethods,
-    ShapeMethods,
-    ScoreMethods,
-    SamplingMethods,
-    ConditioningMethods,
-):
+class MixtureParameters(Mixture, ConditioningMethods):
     """Weights, means and variances of N mixtures of K normal distributions in D dimensions.
 
     Row n is the conditional density p(y | xₙ) = Σₖ weights[n, k] N(y | means[n, k], Σₙₖ), where
@@ -86,14 +68,6 @@ class MixtureParameters(
         """Copy and unpickle through the constructor, so that the arrays stay read-only."""
         return type(self), self._arrays()
 
-    def __len__(self) -> int:
-        """Return the number of inputs N."""
-        return self.num_inputs
-
-    def __iter__(self) -> Iterator[MixtureParameters]:
-        """Yield one `MixtureParameters` of one row after the other."""
-        return (self[row] for row in range(self.num_inputs))
-
     def __repr__(self) -> str:
         """Return the sizes, not the arrays."""
         covariance = "" if self.covariances is None else ", covariance='full'"
@@ -101,21 +75,6 @@ class MixtureParameters(
             f"MixtureParameters(num_inputs={self.num_inputs}, "
             f"num_components={self.num_components}, event_size={self.event_size}{covariance})"
         )
-
-    def __getitem__(self, rows: int | slice | ArrayLike) -> MixtureParameters:
-        """Select rows; an integer gives one row and keeps the axis N.
-
-        Raises:
-            IndexError: If a row does not exist, or a mask has another length than N.
-            TypeError: If `rows` is neither an integer, a slice, a mask nor an array of integers.
-
-        Example:
-            >>> p = MixtureParameters([[1.0]] * 3, [[0.0], [1.0], [2.0]], [[1.0]] * 3)
-            >>> p[1].mean(), len(p[p.mean()[:, 0] > 0.5])
-            (array([[1.]]), 2)
-        """
-        selected = as_row_index(rows, self.num_inputs)
-        return self._map(lambda array: array[selected])
 
     @classmethod
     def concatenate(cls, parts: Iterable[MixtureParameters]) -> MixtureParameters:

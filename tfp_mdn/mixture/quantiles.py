@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from tfp_mdn.mixture.density import line_components, row_blocks
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
 
-__all__ = ["quantile"]
+__all__ = ["Tail", "quantile", "solved"]
 
 ROOT_TWO_PI = np.sqrt(2.0 * np.pi)
 
@@ -59,32 +60,71 @@ def quantile(
     Returns:
         Array (Q, N), in the target's units, in the order of the levels in each row.
     """
-    num_rows, num_components, _ = means.shape
+    arrays = weights, means, variances
+    return solved(
+        tails, upper, weights.shape, lambda rows: _Normals(*(array[rows] for array in arrays))
+    )
+
+
+class Tail(Protocol):
+    """How far the lower tails of C mixtures are from the wanted ones, in normal scores.
+
+    Attributes:
+        slopes: dy/du at the last place of each column (C,).
+    """
+
+    slopes: FloatArray
+
+    def bracket(self, *, tight: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return ends of a bracket of the quantile, and a start that is right far out."""
+
+    def __call__(
+        self, places: FloatArray, active: NDArray[np.intp]
+    ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+        """Return u(y) − u, Halley's step and whether the root is found, for `find_roots`."""
+
+
+class Block(Protocol):
+    """A block of mixtures whose quantiles are wanted."""
+
+    def centre_and_spread(self) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation (B,), or something like them."""
+
+    def tail(self, tails: FloatArray, mirror: FloatArray, columns: NDArray[np.intp]) -> Tail:
+        """Return the tails of mixtures (C,) of some rows, mirrored at 0 where `mirror` is -1."""
+
+
+def solved(
+    tails: FloatArray,
+    upper: NDArray[np.bool_],
+    shape: tuple[int, ...],
+    block_of: Callable[[slice], Block],
+) -> FloatArray:
+    """Return the roots (Q, N) of mixtures of any kind; see `quantile` for how.
+
+    Args:
+        tails: Tail probabilities (Q,).
+        upper: Whether each is an upper tail (Q,).
+        shape: Numbers of rows and components (N, K).
+        block_of: Gives the mixtures of some rows.
+    """
+    num_rows, num_components = shape
     scores, first, place = np.unique(
         np.where(upper, -ndtri(tails), ndtri(tails)), return_index=True, return_inverse=True
     )
-    solved = np.empty((len(scores), num_rows))
+    result = np.empty((len(scores), num_rows))
     for rows in row_blocks(num_rows, num_components * max(1, len(scores) // 2)):
-        solved[:, rows] = _solve(
-            tails[first], upper[first], scores, weights[rows], means[rows], variances[rows]
-        )
+        result[:, rows] = _solve(tails[first], upper[first], scores, block_of(rows))
     ascending = len(place) == len(scores) and bool((place[:-1] < place[1:]).all())
-    return solved if ascending else solved[place]
+    return result if ascending else result[place]
 
 
 def _solve(
-    tails: FloatArray,
-    upper: NDArray[np.bool_],
-    scores: FloatArray,
-    weights: FloatArray,
-    means: FloatArray,
-    variances: FloatArray,
+    tails: FloatArray, upper: NDArray[np.bool_], scores: FloatArray, block: Block
 ) -> FloatArray:
     """Return the quantiles (Q, B) of one block of rows, at ascending levels."""
-    arrays = line_components(weights, means, variances)
-    mean = moments.mean(weights, means)[:, 0]
-    spread = moments.stddev(weights, means, variances)[:, 0]
-    num_levels, num_rows = len(tails), len(weights)
+    mean, spread = block.centre_and_spread()
+    num_levels, num_rows = len(tails), len(mean)
     result = np.empty((num_levels, num_rows))
     slopes = np.empty_like(result)
     for levels in _generations(num_levels):
@@ -92,10 +132,7 @@ def _solve(
         level = np.repeat(levels, num_rows)
         columns = np.tile(np.arange(num_rows), len(levels))
         mirror = np.where(upper[level], -1.0, 1.0)
-        weight, centre, scale = (
-            array if len(levels) == 1 else array.take(columns, axis=1) for array in arrays
-        )
-        tail = _LowerTail(tails[level], weight, mirror * centre, scale)
+        tail = block.tail(tails[level], mirror, columns)
         inner = levels[0] > 0
         lower, higher, start = tail.bracket(tight=not inner)
         if (mirror < 0.0).any():
@@ -127,6 +164,29 @@ def _solve(
         slopes[levels] = tail.slopes.reshape(-1, num_rows)
     # Levels that differ by rounding alone can come out in the wrong order at the outer ends.
     return np.maximum.accumulate(result, axis=0)
+
+
+class _Normals:
+    """A block of mixtures of normal distributions."""
+
+    def __init__(self, weights: FloatArray, means: FloatArray, variances: FloatArray) -> None:
+        """Take the parameters (B, K) and (B, K, 1)."""
+        self.given = weights, means, variances
+        self.arrays = line_components(weights, means, variances)
+
+    def centre_and_spread(self) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation (B,)."""
+        weights, means, variances = self.given
+        spread = moments.stddev(weights, means, variances)[:, 0]
+        return moments.mean(weights, means)[:, 0], spread
+
+    def tail(self, tails: FloatArray, mirror: FloatArray, columns: NDArray[np.intp]) -> Tail:
+        """Return the tails of mixtures of some rows."""
+        once = len(columns) == self.arrays[0].shape[1]
+        weights, means, scales = (
+            array if once else array.take(columns, axis=1) for array in self.arrays
+        )
+        return _LowerTail(tails, weights, mirror * means, scales)
 
 
 class _LowerTail:

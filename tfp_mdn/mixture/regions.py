@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
-from tfp_mdn.mixture._critical import CriticalPoints, critical_points, log_density_and_score
+from tfp_mdn.mixture._critical import CriticalPoints, critical_points
+from tfp_mdn.mixture._lines import Lines, NormalLines
 from tfp_mdn.mixture._roots import find_roots
-from tfp_mdn.mixture.density import HALF_LOG_TWO_PI, resolved_components, row_blocks
+from tfp_mdn.mixture.density import row_blocks
 from tfp_mdn.mixture.modes import CELLS_PER_COMPONENT
 
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
 
-__all__ = ["highest_density_region"]
+__all__ = ["LevelSets", "highest_density_region", "highest_density_regions"]
 
 ROOT_TWO_PI = np.sqrt(2.0 * np.pi)
 
@@ -52,12 +53,22 @@ def highest_density_region(
         means: Component means (N, K, 1).
         variances: Component variances (N, K, 1).
     """
-    num_rows, num_components, _ = means.shape
+    return highest_density_regions(outside, NormalLines.of(weights, means, variances))
+
+
+def highest_density_regions(outside: float, lines: Lines) -> list[FloatArray]:
+    """Return the intervals of mixtures of any components, N arrays (R_i, 2).
+
+    Args:
+        outside: Probability outside the region, strictly between 0 and 1.
+        lines: The mixtures.
+    """
+    num_rows, num_components = lines.size
     result: list[FloatArray] = []
     for rows in row_blocks(num_rows, CELLS_PER_COMPONENT * num_components**2):
-        block = weights[rows], means[rows], variances[rows]
-        levels = _LevelSets(critical_points(*block), *resolved_components(*block))
-        start = np.full(len(block[0]), -float(ndtri(0.5 * outside)))
+        block = lines.take(rows)
+        levels = LevelSets(critical_points(block), block)
+        start = np.full(block.size[0], -float(ndtri(0.5 * outside)))
         search = _OutsideMass(outside, levels)
         upper = 2.0 * start
         # A few doublings at most: v = 38 is a threshold of exp(-722) below the highest mode.
@@ -71,15 +82,15 @@ def highest_density_region(
         regions = levels.intervals(depths, ends)
         flat = np.flatnonzero(np.abs(levels.mass_outside(ends) - outside) > 2.0 * LARGEST_BLUR)
         if len(flat):
-            block = block[0][flat], block[1][flat], block[2][flat]
-            levels = _LevelSets(critical_points(*block), *resolved_components(*block))
+            block = block.take(flat)
+            levels = LevelSets(critical_points(block), block)
             for row, region in zip(flat, _filled(outside, levels, depths[flat]), strict=True):
                 regions[row] = region
         result += regions
     return result
 
 
-def _filled(outside: float, levels: _LevelSets, depths: FloatArray) -> list[FloatArray]:
+def _filled(outside: float, levels: LevelSets, depths: FloatArray) -> list[FloatArray]:
     """Return regions of rows whose density is so flat that the threshold's rounding shows.
 
     The mass jumps between the sets of two thresholds that differ by rounding alone. All that lies
@@ -111,7 +122,7 @@ def _filled(outside: float, levels: _LevelSets, depths: FloatArray) -> list[Floa
 class _OutsideMass:
     """How far the probability outside the level sets is from the wanted one, in normal scores."""
 
-    def __init__(self, outside: float, levels: _LevelSets) -> None:
+    def __init__(self, outside: float, levels: LevelSets) -> None:
         """Take the wanted probability and the level sets of a block of rows."""
         self.outside = outside
         self.score = -float(ndtri(0.5 * outside))
@@ -135,21 +146,15 @@ class _OutsideMass:
         return value, step, done
 
 
-class _LevelSets:
+class LevelSets:
     """The sets {y: log p(y) ≥ top − v²/2} of a block of rows, piece by monotone piece.
 
     A piece reaches from a mode to the antimode, or to the end of the line, on one of its sides.
     """
 
-    def __init__(
-        self,
-        points: CriticalPoints,
-        weights: FloatArray,
-        means: FloatArray,
-        scales: FloatArray,
-    ) -> None:
-        """Take the critical points and the parameters (K, B) of the block."""
-        self.arrays = weights, means, scales
+    def __init__(self, points: CriticalPoints, lines: Lines) -> None:
+        """Take the critical points and the mixtures of the block."""
+        self.lines = lines
         peaks = np.flatnonzero(points.is_mode)
         self.rows = np.repeat(points.rows[peaks], 2)
         self.side = np.tile([-1.0, 1.0], len(peaks))
@@ -162,10 +167,16 @@ class _LevelSets:
         self.height = np.repeat(points.log_density[peaks], 2)
         self.valley = np.where(inner, points.places[neighbours], self.side * np.inf)
         self.floor = np.where(inner, points.log_density[neighbours], -np.inf)
-        self.top = np.full(weights.shape[1], -np.inf)
+        if np.isfinite(lines.lower_end):
+            # The line ends there, at the density that it has from there on.
+            outer = ~inner & (self.side < 0.0)
+            self.valley[outer] = lines.lower_end
+            last = lines.take(self.rows[outer])
+            self.floor[outer] = last.look(np.full(last.size[0], lines.lower_end))[0]
+        self.top = np.full(lines.size[0], -np.inf)
         np.maximum.at(self.top, self.rows, self.height)
         # Where the normal curve through a mode with its curvature would have sunk by 1/2.
-        _, _, bend, _ = log_density_and_score(self.mode, *self._columns(self.rows))
+        _, _, bend, _ = lines.take(self.rows).look(self.mode)
         self.reach = 1.0 / np.sqrt(np.maximum(-bend, np.finfo(np.float64).tiny))
 
     def outside(
@@ -182,10 +193,10 @@ class _LevelSets:
         ends, crossing = self._ends(pieces, threshold[rows])
         # The probability between the end and the valley, which is all of the piece that lies
         # outside; from the end of the line it is a tail.
-        mass = self._between(ends, self.valley[pieces], self.side[pieces], rows)
+        mass = self.lines.take(rows).between(ends, self.valley[pieces])
         slope, rounding = np.zeros(len(pieces)), np.zeros(len(pieces))
         cut = pieces[crossing]
-        score = log_density_and_score(ends[crossing], *self._columns(self.rows[cut]))[1]
+        score = self.lines.take(self.rows[cut]).look(ends[crossing])[1]
         with np.errstate(divide="ignore"):
             density = np.exp(threshold[self.rows[cut]])
             slope[crossing] = density / np.abs(score)
@@ -202,7 +213,7 @@ class _LevelSets:
 
     def mass_outside(self, ends: FloatArray) -> FloatArray:
         """Return the probability (B,) outside sets that end there (P,) in each piece."""
-        mass = self._between(ends, self.valley, self.side, self.rows)
+        mass = self.lines.take(self.rows).between(ends, self.valley)
         total: FloatArray = np.bincount(self.rows, mass, len(self.top)).astype(np.float64)
         return total
 
@@ -234,13 +245,10 @@ class _LevelSets:
         if not len(chosen):
             return ends, crossing
         side, mode, top = self.side[chosen], self.mode[chosen], self.height[chosen]
-        weights, means, scales = self._columns(self.rows[chosen])
+        lines = self.lines.take(self.rows[chosen])
         level = threshold[crossing]
         depth = np.sqrt(2.0 * (top - level))
-        # Beyond this place each of K components is below t / K.
-        with np.errstate(divide="ignore"):
-            excess = np.log(len(weights) * weights / scales) - HALF_LOG_TWO_PI - level
-        bound = (side * means + scales * np.sqrt(2.0 * np.maximum(excess, 0.0))).max(axis=0)
+        bound = lines.beyond(side, level)
         lower = side * mode
         upper = np.where(
             np.isinf(self.valley[chosen]), np.maximum(bound, lower), side * self.valley[chosen]
@@ -250,8 +258,7 @@ class _LevelSets:
             places: FloatArray, active: NDArray[np.intp]
         ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
             """Return √(2 (log p(mode) − log p(y))) less that of t: a line for one component."""
-            columns = (array.take(active, axis=1) for array in (weights, means, scales))
-            log_density, score, _, _ = log_density_and_score(side[active] * places, *columns)
+            log_density, score, _, _ = lines.take(active).look(side[active] * places)
             sink = np.sqrt(2.0 * np.maximum(top[active] - log_density, 0.0))
             value = sink - depth[active]
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -264,19 +271,3 @@ class _LevelSets:
         start = lower + depth * self.reach[chosen]
         ends[crossing] = side * find_roots(sunk, lower, upper, start)
         return ends, crossing
-
-    def _between(
-        self, ends: FloatArray, valleys: FloatArray, side: FloatArray, rows: NDArray[np.intp]
-    ) -> FloatArray:
-        """Return the probability between the ends and the valleys, in the smaller tail of each."""
-        weights, means, scales = self._columns(rows)
-        with np.errstate(over="ignore", invalid="ignore"):
-            near, far = (side * (places - means) / scales for places in (ends, valleys))
-            flip = near < 0.0
-            part = np.where(flip, ndtr(far) - ndtr(near), ndtr(-near) - ndtr(-far))
-        return np.einsum("kp,kp->p", weights, part)
-
-    def _columns(self, rows: NDArray[np.intp]) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the parameters (K, P) of some rows."""
-        weights, means, scales = self.arrays
-        return weights.take(rows, axis=1), means.take(rows, axis=1), scales.take(rows, axis=1)

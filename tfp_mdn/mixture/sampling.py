@@ -12,7 +12,7 @@ from tfp_mdn.mixture.density import cholesky_factors
 if TYPE_CHECKING:
     from tfp_mdn._validation import FloatArray
 
-__all__ = ["sample", "sample_components", "sample_offsets", "temper"]
+__all__ = ["of_components", "sample", "sample_components", "sample_offsets", "temper"]
 
 # Numbers that are drawn at a time: more would leave the processor's caches, and memory beyond the
 # result would grow.
@@ -125,7 +125,7 @@ def sample(
         )
         if scale_temperature != 1.0:
             draws *= np.sqrt(scale_temperature)
-        draws += _of_components(means[rows], chosen)
+        draws += of_components(means[rows], chosen)
         samples[:, rows] = draws
     return samples
 
@@ -150,7 +150,7 @@ def sample_offsets(
     chosen = sample_components(size, weights, rng)
     draws: FloatArray = rng.standard_normal((size, num_rows, event_size))
     if covariances is None or event_size == 1:
-        draws *= np.sqrt(_of_components(variances, chosen))
+        draws *= np.sqrt(of_components(variances, chosen))
     else:
         factors = cholesky_factors(covariances)
         # L z in place, last coordinate first, because row d of L reads only z_0 ... z_d. One
@@ -163,7 +163,7 @@ def sample_offsets(
     return chosen, draws
 
 
-def _of_components(values: FloatArray, chosen: NDArray[np.unsignedinteger]) -> FloatArray:
+def of_components(values: FloatArray, chosen: NDArray[np.unsignedinteger]) -> FloatArray:
     """Return the values (S, N, D) that the chosen components (S, N) have in (N, K, D)."""
     num_rows, num_components, event_size = values.shape
     place = chosen + np.arange(0, num_rows * num_components, num_components)

@@ -22,14 +22,12 @@ from tfp_mdn._validation import (
     as_real,
     as_whole_number,
 )
-from tfp_mdn.mixture import _scores, density
+from tfp_mdn.mixture import _scores
 from tfp_mdn.mixture._arguments import as_levels, as_targets
-from tfp_mdn.mixture._arrays import MixtureArrays
+from tfp_mdn.mixture._mixture import MixtureKernels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-    from tfp_mdn.mixture.parameters import MixtureParameters
 
 __all__ = [
     "censored_log_score",
@@ -41,7 +39,7 @@ __all__ = [
 ]
 
 
-def log_score(parameters: MixtureParameters, y: ArrayLike) -> FloatArray:
+def log_score(parameters: MixtureKernels, y: ArrayLike) -> FloatArray:
     """Return −log p(y), the negative log density; lower is better.
 
     Args:
@@ -68,10 +66,10 @@ def log_score(parameters: MixtureParameters, y: ArrayLike) -> FloatArray:
     """
     mixture = _as_mixture(parameters)
     targets = as_targets("y", y, mixture.num_inputs, mixture.event_size)
-    return -density.log_prob(targets, *mixture._arrays())
+    return -mixture._log_prob(targets)
 
 
-def crps(parameters: MixtureParameters, y: ArrayLike) -> FloatArray:
+def crps(parameters: MixtureKernels, y: ArrayLike) -> FloatArray:
     r"""Return the continuous ranked probability score in closed form; lower is better.
 
         CRPS = ∫ (P(Y ≤ t) − 1{y ≤ t})² dt = E|Y − y| − ½ E|Y − Y'|
@@ -105,11 +103,11 @@ def crps(parameters: MixtureParameters, y: ArrayLike) -> FloatArray:
     """
     mixture = _as_line("crps", parameters)
     targets = as_targets("y", y, mixture.num_inputs, 1)
-    return _scores.crps(targets, mixture.weights, mixture.means, mixture.variances)
+    return mixture._crps(targets)
 
 
 def energy_score(
-    parameters: MixtureParameters,
+    parameters: MixtureKernels,
     y: ArrayLike,
     *,
     size: int = 1000,
@@ -147,12 +145,10 @@ def energy_score(
     mixture = _as_mixture(parameters)
     targets = as_targets("y", y, mixture.num_inputs, mixture.event_size, allow_grid=False)
     pairs = as_whole_number("size", size, minimum=2)
-    return _scores.energy_score(targets, pairs, *mixture._arrays(), as_generator("rng", rng))
+    return _scores.energy_score(targets, pairs, mixture, as_generator("rng", rng))
 
 
-def interval_score(
-    parameters: MixtureParameters, y: ArrayLike, coverage: float = 0.9
-) -> FloatArray:
+def interval_score(parameters: MixtureKernels, y: ArrayLike, coverage: float = 0.9) -> FloatArray:
     """Return the score of the central interval [l, u] of this coverage; lower is better.
 
         (u − l) + 2/α (l − y)⁺ + 2/α (y − u)⁺   with α = 1 − coverage
@@ -183,10 +179,11 @@ def interval_score(
     mixture = _as_line("interval_score", parameters)
     targets = as_targets("y", y, mixture.num_inputs, 1)
     alpha = 1.0 - as_real("coverage", coverage, above=0.0, below=1.0)
-    return _scores.interval_score(targets, alpha, mixture.weights, mixture.means, mixture.variances)
+    ends = mixture._quantile(np.full(2, 0.5 * alpha), np.array([False, True]))
+    return _scores.interval_score(targets, alpha, ends)
 
 
-def quantile_loss(parameters: MixtureParameters, y: ArrayLike, q: ArrayLike) -> FloatArray:
+def quantile_loss(parameters: MixtureKernels, y: ArrayLike, q: ArrayLike) -> FloatArray:
     """Return the pinball loss of the quantiles at levels q; lower is better.
 
         (y − y_q) (q − 1{y < y_q})   with P(Y ≤ y_q) = q
@@ -225,14 +222,15 @@ def quantile_loss(parameters: MixtureParameters, y: ArrayLike, q: ArrayLike) -> 
     if ((levels == 0.0) | (levels == 1.0)).any():
         msg = "q must hold levels strictly between 0 and 1, got 0 or 1, whose quantile is infinite."
         raise ValueError(msg)
-    result = _scores.quantile_loss(
-        targets, np.atleast_1d(levels), mixture.weights, mixture.means, mixture.variances
-    )
+    flat = np.atleast_1d(levels)
+    upper = flat > 0.5
+    places = mixture._quantile(np.where(upper, 1.0 - flat, flat), upper)
+    result = _scores.quantile_loss(targets, flat, places)
     return result[0] if levels.ndim == 0 else result
 
 
 def censored_log_score(
-    parameters: MixtureParameters, y: ArrayLike, half_width: ArrayLike
+    parameters: MixtureKernels, y: ArrayLike, half_width: ArrayLike
 ) -> FloatArray:
     """Return −log P(y − h < Y ≤ y + h), for targets that were rounded; lower is better.
 
@@ -276,20 +274,18 @@ def censored_log_score(
         msg = f"half_width must be positive, got {float(width[width <= 0.0].flat[0])}."
         raise ValueError(msg)
     width = np.broadcast_to(width, (mixture.num_inputs,))
-    return -_scores.censored_log_prob(
-        targets, width, mixture.weights, mixture.means, mixture.variances
-    )
+    return -mixture._censored_log_prob(targets, width)
 
 
-def _as_mixture(parameters: MixtureParameters) -> MixtureArrays:
+def _as_mixture(parameters: MixtureKernels) -> MixtureKernels:
     """Return the parameters if they are what they should be."""
-    if not isinstance(parameters, MixtureArrays):
+    if not isinstance(parameters, MixtureKernels):
         msg = f"parameters must be a MixtureParameters, got {type(parameters).__name__}."
         raise TypeError(msg)
     return parameters
 
 
-def _as_line(function: str, parameters: MixtureParameters) -> MixtureArrays:
+def _as_line(function: str, parameters: MixtureKernels) -> MixtureKernels:
     """Return the parameters of mixtures in one dimension."""
     mixture = _as_mixture(parameters)
     mixture._require_single_dimension(function)

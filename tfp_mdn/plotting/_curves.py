@@ -14,7 +14,7 @@ from tfp_mdn.plotting._style import BLACK
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.mixture._methods import Mixture
 
 __all__ = ["draw_density"]
 
@@ -22,12 +22,11 @@ _POINTS = 500
 # Where a component gets points of its own, in its standard deviations: one that is narrow beside
 # the range would otherwise lose its peak, or be missed.
 _OWN_POINTS = np.linspace(-5.0, 5.0, 41)
-_ROOT_TWO_PI = float(np.sqrt(2.0 * np.pi))
 
 
 def draw_density(
     ax: Axes,
-    mixture: MixtureParameters,
+    mixture: Mixture,
     span: tuple[float, float],
     *,
     components: Sequence[int],
@@ -42,16 +41,17 @@ def draw_density(
         components: Components that are drawn too.
         places: Targets at which the density must be computed as well.
     """
-    means, scales = mixture.means[0, :, 0], np.sqrt(mixture.variances[0, :, 0])
+    means, scales = (part[0, :, 0] for part in mixture._component_spreads())
     own = means[:, np.newaxis] + scales[:, np.newaxis] * _OWN_POINTS
     more = [] if places is None else [places]
     grid = np.unique(np.concatenate([np.linspace(*span, _POINTS), own.ravel(), *more]))
     grid = grid[(grid >= span[0]) & (grid <= span[1])]
     density = mixture.prob(grid.reshape(-1, 1, 1))[:, 0]
+    shares = mixture.responsibilities(grid.reshape(-1, 1, 1))[:, 0]
+    # No density is shared where there is none.
+    parts = np.where(density[:, np.newaxis] > 0.0, shares * density[:, np.newaxis], 0.0)
     for k, look in component_looks(components).items():
-        peak = mixture.weights[0, k] / (scales[k] * _ROOT_TWO_PI)
-        part = peak * np.exp(-0.5 * np.square((grid - means[k]) / scales[k]))
-        ax.plot(grid, part, **look)
+        ax.plot(grid, parts[:, k], **look)
     # Below the components, which it hides where there is only one.
     ax.plot(grid, density, color=BLACK, linewidth=2.2, zorder=1.9, label="density")
     return grid, density

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from tfp_mdn._validation import FloatArray, as_finite_array, as_rows
-from tfp_mdn.mixture import MixtureParameters
+from tfp_mdn.mixture._methods import Mixture
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -40,16 +40,14 @@ def as_column(name: str, value: ArrayLike) -> FloatArray:
     return as_rows(name, value, num_columns=1)[:, 0]
 
 
-def as_mixture_over(
-    x: ArrayLike, parameters: MixtureParameters
-) -> tuple[FloatArray, MixtureParameters]:
+def as_mixture_over(x: ArrayLike, parameters: Mixture) -> tuple[FloatArray, Mixture]:
     """Return inputs (N,) in ascending order, and the mixtures in the same order.
 
     Raises:
         TypeError: If `parameters` is not a `MixtureParameters`, or `x` does not hold real numbers.
         ValueError: If D is not 1, lengths differ, `x` is not finite or all its values are equal.
     """
-    if not isinstance(parameters, MixtureParameters):
+    if not isinstance(parameters, Mixture):
         msg = (
             f"parameters must be a MixtureParameters, got {type(parameters).__name__}. "
             "Get one from extract_parameters(model, x) or MDNRegressor.predict_parameters(x)."

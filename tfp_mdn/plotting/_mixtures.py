@@ -9,23 +9,25 @@ import numpy as np
 
 from tfp_mdn._validation import FloatArray, as_rows
 from tfp_mdn.calibration.pit import paired_targets
-from tfp_mdn.mixture import MixtureParameters
 from tfp_mdn.mixture._arguments import as_dimensions
+from tfp_mdn.mixture._methods import Mixture
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from tfp_mdn.mixture import MixtureParameters
+
 __all__ = ["as_dims", "as_labels", "as_mixture", "as_one_row", "as_points", "as_scalar_targets"]
 
 
-def as_mixture(parameters: MixtureParameters, *, event_size: int | None = None) -> None:
+def as_mixture(parameters: Mixture, *, event_size: int | None = None) -> None:
     """Raise if there is no row, or if the target has another number of dimensions than asked for.
 
     Raises:
         TypeError: If `parameters` is not a `MixtureParameters`.
         ValueError: If N is 0, or D is not `event_size`.
     """
-    if not isinstance(parameters, MixtureParameters):
+    if not isinstance(parameters, Mixture):
         msg = (
             f"parameters must be a MixtureParameters, got {type(parameters).__name__}. "
             "Get one from extract_parameters(model, x) or MDNRegressor.predict_parameters(x)."
@@ -45,14 +47,14 @@ def as_mixture(parameters: MixtureParameters, *, event_size: int | None = None) 
         raise ValueError(msg)
 
 
-def as_scalar_targets(parameters: MixtureParameters, y: ArrayLike) -> FloatArray:
+def as_scalar_targets(parameters: Mixture, y: ArrayLike) -> FloatArray:
     """Return targets of one dimension (N,), one for each row of the mixtures.
 
     Raises:
         TypeError: If `parameters` is not a `MixtureParameters`, or `y` does not hold real numbers.
         ValueError: If D is not 1, or `y` is empty, not finite or does not fit.
     """
-    if isinstance(parameters, MixtureParameters) and parameters.event_size != 1:
+    if isinstance(parameters, Mixture) and parameters.event_size != 1:
         msg = (
             "this picture is for targets of one dimension: parameters.event_size must be 1, "
             f"got {parameters.event_size}. Pass parameters.marginal(d) and y[:, d]."
@@ -66,9 +68,15 @@ def as_one_row(parameters: MixtureParameters) -> None:
 
     Raises:
         TypeError: If `parameters` is not a `MixtureParameters`.
-        ValueError: If N is not 1, or D is 1.
+        ValueError: If components are not normal, N is not 1, or D is 1.
     """
     as_mixture(parameters)
+    if parameters.family != "normal":
+        msg = (
+            "this picture is for normal components, got family "
+            f"{parameters.family!r}. Draw one dimension at a time with parameters.marginal(d)."
+        )
+        raise ValueError(msg)
     if len(parameters) != 1:
         msg = (
             f"parameters must hold one row, got {len(parameters)}. "

@@ -13,7 +13,7 @@ from tfp_mdn._validation import FloatArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.mixture._methods import Mixture
     from tfp_mdn.plotting._inputs import AxesArray, Pair
 
 __all__ = [
@@ -100,7 +100,7 @@ def limits(*arrays: FloatArray) -> tuple[float, float]:
     return low - _MARGIN * width, high + _MARGIN * width
 
 
-def thinned(x: FloatArray, parameters: MixtureParameters) -> tuple[FloatArray, MixtureParameters]:
+def thinned(x: FloatArray, parameters: Mixture) -> tuple[FloatArray, Mixture]:
     """Return at most 2000 inputs, the first and the last among them, and their mixtures."""
     if len(x) <= _MOST_COLUMNS:
         return x, parameters
@@ -108,7 +108,7 @@ def thinned(x: FloatArray, parameters: MixtureParameters) -> tuple[FloatArray, M
     return x[rows], parameters[rows]
 
 
-def mass_range(parameters: MixtureParameters) -> FloatArray:
+def mass_range(parameters: Mixture) -> FloatArray:
     """Return the central 99.9 % interval, (2,), of the mixture averaged over its rows (D = 1).
 
     It is found by bisection of the averaged distribution function, so that one wide component
@@ -116,10 +116,10 @@ def mass_range(parameters: MixtureParameters) -> FloatArray:
     """
     rows = np.linspace(0, len(parameters) - 1, min(len(parameters), _MOST_ROWS)).astype(int)
     mixture = parameters[rows]
-    reach = 10.0 * np.sqrt(mixture.variances)
-    low = np.full(2, (mixture.means - reach).min())
-    high = np.full(2, (mixture.means + reach).max())
     levels = np.array([_TAIL, 1.0 - _TAIL])
+    # The average reaches a level between the first and the last row that does.
+    places = mixture.quantile(levels)
+    low, high = places.min(axis=1), places.max(axis=1)
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
         below = mixture.cdf(middle[:, np.newaxis, np.newaxis]).mean(axis=1) < levels

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.mixture._methods import Mixture
 
 __all__ = ["plot_coverage", "plot_pit"]
 
@@ -36,7 +36,7 @@ _LEAST_DIFFERENCE = 0.05
 
 
 def plot_pit(
-    parameters: MixtureParameters,
+    parameters: Mixture,
     y: ArrayLike,
     *,
     num_bins: int | None = None,
@@ -122,7 +122,7 @@ def plot_pit(
 
 
 def plot_coverage(
-    parameters: MixtureParameters,
+    parameters: Mixture,
     y: ArrayLike,
     *,
     difference: bool = False,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.mixture._methods import Mixture
 
 __all__ = ["plot_comparison", "plot_samples"]
 
@@ -90,7 +90,7 @@ def plot_samples(
 
 def plot_comparison(
     x: ArrayLike,
-    parameters: MixtureParameters,
+    parameters: Mixture,
     *,
     data: tuple[ArrayLike, ArrayLike],
     squared_error: ArrayLike,
@@ -173,7 +173,7 @@ def _flat(x: FloatArray, samples: FloatArray) -> Pair:
 
 
 def _samples_like(
-    points: Pair, inputs: FloatArray, mixture: MixtureParameters, rng: np.random.Generator
+    points: Pair, inputs: FloatArray, mixture: Mixture, rng: np.random.Generator
 ) -> Pair:
     """Return one sample for each data point, at the nearest of the sorted inputs."""
     # Sorted: if the data came from the same seed, row by row, the uniform numbers that made them

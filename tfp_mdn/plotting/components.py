@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.mixture._methods import Mixture
 
 __all__ = ["plot_components", "plot_parameters"]
 
@@ -58,7 +58,7 @@ _LEGEND_ROWS = 12
 
 def plot_components(
     x: ArrayLike,
-    parameters: MixtureParameters,
+    parameters: Mixture,
     *,
     data: tuple[ArrayLike, ArrayLike] | None = None,
     min_weight: float = 0.01,
@@ -125,7 +125,7 @@ def plot_components(
 
 def plot_parameters(
     x: ArrayLike,
-    parameters: MixtureParameters,
+    parameters: Mixture,
     *,
     axes: Sequence[Axes] | AxesArray | None = None,
     xlabel: str = "x",
@@ -165,7 +165,7 @@ def plot_parameters(
     inputs, mixture = as_mixture_over(x, parameters)
     own = axes is None
     axes = new_axes(3, 1, size=_TALL) if axes is None else as_axes_array(axes, 3)
-    stddevs, means = np.sqrt(mixture.variances[..., 0]), mixture.means[..., 0]
+    means, stddevs = (part[..., 0] for part in mixture._component_spreads())
     # Of K components, one at least weighs 1/K.
     matters = mixture.weights >= min(_LEAST_WEIGHT, 0.5 / mixture.num_components)
     for ax, values in zip(axes, (mixture.weights, stddevs, means), strict=True):
@@ -192,15 +192,13 @@ def plot_parameters(
     return axes
 
 
-def _draw_component(
-    ax: Axes, k: int, x: FloatArray, mixture: MixtureParameters, min_weight: float
-) -> bool:
+def _draw_component(ax: Axes, k: int, x: FloatArray, mixture: Mixture, min_weight: float) -> bool:
     """Draw one component, and return whether it is visible anywhere."""
     weight = mixture.weights[:, k]
     opacity = np.where(weight >= min_weight, np.sqrt(weight / mixture.weights.max()), 0.0)
     if not opacity.any():
         return False
-    mean, stddev = mixture.means[:, k, 0], np.sqrt(mixture.variances[:, k, 0])
+    mean, stddev = (part[:, k, 0] for part in mixture._component_spreads())
     colour, dashes = component_style(k)
     _draw_band(ax, x, mean - stddev, mean + stddev, _BAND_OPACITY * opacity, colour)
     _draw_line(ax, x, mean, opacity, colour, dashes)

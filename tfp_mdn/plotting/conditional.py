@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.mixture._methods import Mixture
 
 __all__ = ["plot_modes", "plot_quantiles"]
 
@@ -33,7 +33,7 @@ _DATA_LAYER, _MODE_LAYER = 1.0, 2.0
 
 def plot_quantiles(
     x: ArrayLike,
-    parameters: MixtureParameters,
+    parameters: Mixture,
     *,
     levels: ArrayLike = (0.05, 0.25, 0.5, 0.75, 0.95),
     data: tuple[ArrayLike, ArrayLike] | None = None,
@@ -110,7 +110,7 @@ def plot_quantiles(
 
 def plot_modes(
     x: ArrayLike,
-    parameters: MixtureParameters,
+    parameters: Mixture,
     *,
     min_ratio: float = 0.01,
     data: tuple[ArrayLike, ArrayLike] | None = None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.mixture._methods import Mixture
 
 __all__ = ["plot_density"]
 
@@ -38,7 +38,7 @@ _LEAST_WEIGHT = 0.05
 
 def plot_density(
     x: ArrayLike,
-    parameters: MixtureParameters,
+    parameters: Mixture,
     *,
     data: tuple[ArrayLike, ArrayLike] | None = None,
     y: ArrayLike | None = None,
@@ -128,13 +128,13 @@ def plot_density(
     return ax
 
 
-def _targets(mixture: MixtureParameters, points: Pair | None) -> FloatArray:
+def _targets(mixture: Mixture, points: Pair | None) -> FloatArray:
     """Return the default grid of targets (M,)."""
     spans = [mass_range(mixture)] + ([] if points is None else [points[1]])
     low, high = limits(*spans)
     # Of K components, one at least weighs 1/K.
     least = min(_LEAST_WEIGHT, 0.5 / mixture.num_components)
-    narrowest = float(np.sqrt(mixture.variances[mixture.weights >= least].min()))
+    narrowest = float(mixture._component_spreads()[1][mixture.weights >= least].min())
     wanted = _ROWS_PER_STDDEV * (high - low) / narrowest
     return np.linspace(low, high, int(np.clip(wanted, _FEWEST_ROWS, _MOST_ROWS)))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.mixture._methods import Mixture
 
 __all__ = ["plot_residuals"]
 
@@ -30,7 +30,7 @@ _RANGE = (0.1, 99.9)
 
 
 def plot_residuals(
-    parameters: MixtureParameters,
+    parameters: Mixture,
     y: ArrayLike,
     *,
     x: ArrayLike | None = None,

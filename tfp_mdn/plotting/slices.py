@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.mixture._methods import Mixture
 
 __all__ = ["plot_slices"]
 
@@ -29,7 +29,7 @@ _WIDTH, _HEIGHT, _REST = 6.0, 1.5, 0.9
 
 def plot_slices(
     x_values: ArrayLike | Sequence[str],
-    parameters: MixtureParameters,
+    parameters: Mixture,
     *,
     coverage: float = 0.9,
     min_weight: float = 0.01,
@@ -110,7 +110,7 @@ def plot_slices(
 
 def _draw_slice(
     ax: Axes,
-    mixture: MixtureParameters,
+    mixture: Mixture,
     region: FloatArray,
     span: tuple[float, float],
     components: list[int],

@@ -16,7 +16,7 @@ from tfp_mdn.plotting._style import BLACK, BLUE, VERMILLION, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.mixture._methods import Mixture
 
 __all__ = ["plot_component_usage"]
 
@@ -25,7 +25,7 @@ _MOST_TICKS = 20
 
 
 def plot_component_usage(
-    parameters: MixtureParameters,
+    parameters: Mixture,
     *,
     dead_below: float = 0.01,
     ax: Axes | None = None,

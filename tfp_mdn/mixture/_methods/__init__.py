@@ -1,4 +1,4 @@
-"""The methods of `MixtureParameters` by theme: each checks its arguments, then calls a kernel."""
+"""The methods of mixtures by theme: each checks its arguments, then calls a kernel."""
 
 from tfp_mdn.mixture._methods.conditioning import ConditioningMethods
 from tfp_mdn.mixture._methods.density import DensityMethods
@@ -8,12 +8,10 @@ from tfp_mdn.mixture._methods.sampling import SamplingMethods
 from tfp_mdn.mixture._methods.scores import ScoreMethods
 from tfp_mdn.mixture._methods.shape import ShapeMethods
 
-__all__ = [
-    "ConditioningMethods",
-    "DensityMethods",
-    "MomentMethods",
-    "QuantileMethods",
-    "SamplingMethods",
-    "ScoreMethods",
-    "ShapeMethods",
-]
+__all__ = ["ConditioningMethods", "Mixture"]
+
+
+class Mixture(
+    DensityMethods, MomentMethods, QuantileMethods, ShapeMethods, ScoreMethods, SamplingMethods
+):
+    """What can be asked of mixtures of any components."""

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfp_mdn._validation import FloatArray, as_finite_array
 from tfp_mdn.mixture import conditioning
-from tfp_mdn.mixture._arguments import as_dimensions, as_targets
-from tfp_mdn.mixture._arrays import MixtureArrays, SomeMixture
+from tfp_mdn.mixture._arguments import as_dimensions, as_each_dimension, as_targets
+from tfp_mdn.mixture._arrays import MixtureArrays, NormalMixture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +21,7 @@ __all__ = ["ConditioningMethods"]
 class ConditioningMethods(MixtureArrays):
     """Mixtures that follow from a mixture in closed form."""
 
-    def marginal(self: SomeMixture, dims: int | Sequence[int]) -> SomeMixture:
+    def marginal(self: NormalMixture, dims: int | Sequence[int]) -> NormalMixture:
         """Return the mixtures of some of the target's dimensions, p(y_dims | x).
 
         Args:
@@ -46,7 +45,9 @@ class ConditioningMethods(MixtureArrays):
             *conditioning.marginal(as_dimensions("dims", dims, self.event_size), *self._arrays())
         )
 
-    def condition(self: SomeMixture, dims: int | Sequence[int], values: ArrayLike) -> SomeMixture:
+    def condition(
+        self: NormalMixture, dims: int | Sequence[int], values: ArrayLike
+    ) -> NormalMixture:
         """Return the mixtures of the other dimensions, given the values of these.
 
         With a the other dimensions and b these, p(y_a | y_b, x) is a mixture of as many components:
@@ -97,7 +98,9 @@ class ConditioningMethods(MixtureArrays):
             raise ValueError(msg)
         return type(self)(*arrays)
 
-    def transform(self: SomeMixture, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0) -> SomeMixture:
+    def transform(
+        self: NormalMixture, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0
+    ) -> NormalMixture:
         """Return the mixtures of loc + scale Y, for instance in other units.
 
         Args:
@@ -119,8 +122,8 @@ class ConditioningMethods(MixtureArrays):
             >>> fahrenheit.mean(), fahrenheit.stddev()
             (array([[68.]]), array([[9.]]))
         """
-        shift = _each_dimension("loc", loc, self)
-        factor = _each_dimension("scale", scale, self)
+        shift = as_each_dimension("loc", loc, self.num_inputs, self.event_size)
+        factor = as_each_dimension("scale", scale, self.num_inputs, self.event_size)
         if (factor == 0.0).any():
             msg = "scale must not be 0: a mixture of points has no density."
             raise ValueError(msg)
@@ -132,16 +135,3 @@ class ConditioningMethods(MixtureArrays):
             msg = "scale and loc must leave means finite and variances positive and finite."
             raise ValueError(msg)
         return self._trusted(*arrays)
-
-
-def _each_dimension(name: str, value: ArrayLike, mixture: MixtureArrays) -> FloatArray:
-    """Return numbers for each row and dimension (N, D)."""
-    array = as_finite_array(name, value)
-    rows = mixture.num_inputs, mixture.event_size
-    if array.shape not in {(), rows[1:], rows}:
-        msg = (
-            f"{name} must be a number or have shape (D,) = ({rows[1]},) or (N, D) = {rows}, "
-            f"got shape {array.shape}."
-        )
-        raise ValueError(msg)
-    return np.broadcast_to(array, rows)

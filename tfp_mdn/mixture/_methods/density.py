@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfp_mdn._validation import FloatArray, as_choice, as_float_array
-from tfp_mdn.mixture import density
 from tfp_mdn.mixture._arguments import as_targets
-from tfp_mdn.mixture._arrays import MixtureArrays
-from tfp_mdn.mixture._missing import log_prob_of_seen
+from tfp_mdn.mixture._mixture import MixtureKernels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["DensityMethods"]
 
 
-class DensityMethods(MixtureArrays):
+class DensityMethods(MixtureKernels):
     """What can be asked of a mixture at given targets."""
 
     def log_prob(self, y: ArrayLike, *, missing: str = "error") -> FloatArray:
@@ -44,11 +42,11 @@ class DensityMethods(MixtureArrays):
                    [-0.9186]])
         """
         if as_choice("missing", missing, ("error", "marginalise")) == "error":
-            return density.log_prob(self._targets(y), *self._arrays())
+            return self._log_prob(self._targets(y))
         values = as_float_array("y", y)
         hidden = np.isnan(values)
         filled, hidden = self._targets(np.where(hidden, 0.0, values)), self._targets(hidden * 1.0)
-        return log_prob_of_seen(np.where(hidden > 0, np.nan, filled), *self._arrays())
+        return self._log_prob_of_seen(np.where(hidden > 0, np.nan, filled))
 
     def prob(self, y: ArrayLike) -> FloatArray:
         """Return the density p(y), (N,) or (M, N) for a grid, in 1 / (target's units)^D.
@@ -88,7 +86,7 @@ class DensityMethods(MixtureArrays):
             >>> p.responsibilities(0.25).round(4)
             array([[0.1192, 0.8808]])
         """
-        return density.responsibilities(self._targets(y), *self._arrays())
+        return self._responsibilities(self._targets(y))
 
     def cdf(self, y: ArrayLike) -> FloatArray:
         """Return P(Y ≤ y) = Σₖ wₖ Φ((y − μₖ) / σₖ), (N,) or (M, N) for a grid, for D = 1.
@@ -108,7 +106,7 @@ class DensityMethods(MixtureArrays):
         """
         self._require_single_dimension("cdf")
         targets = as_targets("y", y, self.num_inputs, 1, allow_infinite=True)
-        return density.cdf(targets, self.weights, self.means, self.variances)
+        return self._cdf(targets)
 
     def log_cdf(self, y: ArrayLike) -> FloatArray:
         """Return log P(Y ≤ y), (N,) or (M, N) for a grid, in nats, for targets of one dimension.
@@ -128,7 +126,7 @@ class DensityMethods(MixtureArrays):
         """
         self._require_single_dimension("log_cdf")
         targets = as_targets("y", y, self.num_inputs, 1, allow_infinite=True)
-        return density.log_cdf(targets, self.weights, self.means, self.variances)
+        return self._log_cdf(targets)
 
     def survival_function(self, y: ArrayLike) -> FloatArray:
         """Return P(Y > y), (N,) or (M, N) for a grid, for targets of one dimension.
@@ -151,7 +149,7 @@ class DensityMethods(MixtureArrays):
         """
         self._require_single_dimension("survival_function")
         targets = as_targets("y", y, self.num_inputs, 1, allow_infinite=True)
-        return density.cdf(-targets, self.weights, -self.means, self.variances)
+        return self._cdf(targets, upper=True)
 
     def log_survival_function(self, y: ArrayLike) -> FloatArray:
         """Return log P(Y > y), (N,) or (M, N) for a grid, in nats, for targets of one dimension.
@@ -171,7 +169,7 @@ class DensityMethods(MixtureArrays):
         """
         self._require_single_dimension("log_survival_function")
         targets = as_targets("y", y, self.num_inputs, 1, allow_infinite=True)
-        return density.log_cdf(-targets, self.weights, -self.means, self.variances)
+        return self._log_cdf(targets, upper=True)
 
     def pit(self, y: ArrayLike) -> FloatArray:
         """Return the probability integral transform P(Y ≤ y), for targets of one dimension.

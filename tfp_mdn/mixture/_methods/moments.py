@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tfp_mdn._validation import FloatArray
 from tfp_mdn.mixture import moments
-from tfp_mdn.mixture._arrays import MixtureArrays
+from tfp_mdn.mixture._mixture import MixtureKernels
 
 __all__ = ["MomentMethods"]
 
 
-class MomentMethods(MixtureArrays):
+class MomentMethods(MixtureKernels):
     """Mean, spread and shape of a mixture."""
 
     def mean(self) -> FloatArray:
@@ -21,7 +21,8 @@ class MomentMethods(MixtureArrays):
             >>> p.mean()
             array([[0.]])
         """
-        return moments.mean(self.weights, self.means)
+        means, _ = self._component_moments("mean", 1)
+        return moments.mean(self.weights, means)
 
     def variance(self) -> FloatArray:
         """Return Var(Y) = Σₖ wₖ (σₖ² + (μₖ − E[Y])²), (N, D), in the target's units squared.
@@ -34,12 +35,14 @@ class MomentMethods(MixtureArrays):
             >>> p.variance()
             array([[9.]])
         """
-        return moments.variance(self.weights, self.means, self.variances)
+        return moments.variance(self.weights, *self._component_moments("variance", 2))
 
     def stddev(self) -> FloatArray:
         """Return the standard deviation √Var(Y), (N, D), in the target's units.
 
-        It is right where the variance itself would overflow or vanish.
+        It is right where the variance itself would overflow or vanish. A component of small weight
+        that is wide or far off counts by the square of its distance, so that its tail can make
+        this many times the half width of `interval(0.68)`, which hardly feels it.
 
         Example:
             >>> from tfp_mdn.mixture import MixtureParameters
@@ -47,7 +50,7 @@ class MomentMethods(MixtureArrays):
             >>> p.stddev()
             array([[3.]])
         """
-        return moments.stddev(self.weights, self.means, self.variances)
+        return moments.stddev(self.weights, *self._component_moments("stddev", 2))
 
     def covariance(self) -> FloatArray:
         """Return Cov(Y) = Σₖ wₖ (Σₖ + (μₖ − E[Y]) (μₖ − E[Y])ᵀ), (N, D, D).
@@ -61,7 +64,8 @@ class MomentMethods(MixtureArrays):
             array([[[3., 2.],
                     [2., 7.]]])
         """
-        return moments.covariance(self.weights, self.means, self.variances, self.covariances)
+        parts = self._component_moments("covariance", 2)
+        return moments.covariance(self.weights, *parts, self._component_covariances())
 
     def variance_within(self) -> FloatArray:
         """Return E[Var(Y | k)] = Σₖ wₖ σₖ², (N, D): the part of the variance inside components.
@@ -75,7 +79,8 @@ class MomentMethods(MixtureArrays):
             >>> p.variance_within(), p.variance_between(), p.variance()
             (array([[5.]]), array([[4.]]), array([[9.]]))
         """
-        return moments.variance_within(self.weights, self.variances)
+        _, variances = self._component_moments("variance_within", 2)
+        return moments.variance_within(self.weights, variances)
 
     def variance_between(self) -> FloatArray:
         """Return Var(E[Y | k]) = Σₖ wₖ (μₖ − E[Y])², (N, D): the part between components.
@@ -88,7 +93,8 @@ class MomentMethods(MixtureArrays):
             >>> p.variance_between()
             array([[4.]])
         """
-        return moments.variance_between(self.weights, self.means)
+        means, _ = self._component_moments("variance_between", 1)
+        return moments.variance_between(self.weights, means)
 
     def covariance_within(self) -> FloatArray:
         """Return E[Cov(Y | k)] = Σₖ wₖ Σₖ, (N, D, D): the part of the covariance inside components.
@@ -102,7 +108,8 @@ class MomentMethods(MixtureArrays):
             array([[[2., 0.],
                     [0., 3.]]])
         """
-        return moments.covariance_within(self.weights, self.variances, self.covariances)
+        _, variances = self._component_moments("covariance_within", 2)
+        return moments.covariance_within(self.weights, variances, self._component_covariances())
 
     def covariance_between(self) -> FloatArray:
         """Return Cov(E[Y | k]) = Σₖ wₖ (μₖ − E[Y]) (μₖ − E[Y])ᵀ, (N, D, D): the part between them.
@@ -116,7 +123,8 @@ class MomentMethods(MixtureArrays):
             array([[[1., 2.],
                     [2., 4.]]])
         """
-        return moments.covariance_between(self.weights, self.means)
+        means, _ = self._component_moments("covariance_between", 1)
+        return moments.covariance_between(self.weights, means)
 
     def skewness(self) -> FloatArray:
         """Return E[(Y − E[Y])³] / Var(Y)^(3/2), (N,), for targets of one dimension; no unit.
@@ -130,7 +138,7 @@ class MomentMethods(MixtureArrays):
             array([1.5361])
         """
         self._require_single_dimension("skewness")
-        return moments.skewness(self.weights, self.means, self.variances)
+        return self._skewness()
 
     def kurtosis(self) -> FloatArray:
         """Return the excess kurtosis E[(Y − E[Y])⁴] / Var(Y)² − 3, (N,), for D = 1; no unit.
@@ -146,4 +154,4 @@ class MomentMethods(MixtureArrays):
             array([1.92])
         """
         self._require_single_dimension("kurtosis")
-        return moments.kurtosis(self.weights, self.means, self.variances)
+        return self._kurtosis()

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfp_mdn._validation import FloatArray, as_real
-from tfp_mdn.mixture import quantiles
 from tfp_mdn.mixture._arguments import as_levels
-from tfp_mdn.mixture._arrays import MixtureArrays
+from tfp_mdn.mixture._mixture import MixtureKernels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["QuantileMethods"]
 
 
-class QuantileMethods(MixtureArrays):
+class QuantileMethods(MixtureKernels):
     """The inverse of the distribution function, for targets of one dimension."""
 
     def quantile(self, q: ArrayLike) -> FloatArray:
@@ -59,9 +58,7 @@ class QuantileMethods(MixtureArrays):
         inside = tails > 0.0
         result = np.empty((len(flat), self.num_inputs))
         result[flat == 0.0], result[flat == 1.0] = -np.inf, np.inf
-        result[inside] = quantiles.quantile(
-            tails[inside], upper[inside], self.weights, self.means, self.variances
-        )
+        result[inside] = self._quantile(tails[inside], upper[inside])
         return result[0] if levels.ndim == 0 else result
 
     def median(self) -> FloatArray:
@@ -100,7 +97,5 @@ class QuantileMethods(MixtureArrays):
         inside = as_real("coverage", coverage, above=0.0, below=1.0)
         # As tails, since the level 1 - (1 - coverage) / 2 would round the upper one.
         tails = np.full(2, 0.5 * (1.0 - inside))
-        ends = quantiles.quantile(
-            tails, np.array([False, True]), self.weights, self.means, self.variances
-        )
+        ends = self._quantile(tails, np.array([False, True]))
         return np.ascontiguousarray(ends.T)

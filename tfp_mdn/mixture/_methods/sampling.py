@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from tfp_mdn._validation import FloatArray, as_generator, as_real, as_whole_number
-from tfp_mdn.mixture import information, sampling
-from tfp_mdn.mixture._arrays import MixtureArrays
+from tfp_mdn.mixture._mixture import MixtureKernels
 
 __all__ = ["SamplingMethods"]
 
 
-class SamplingMethods(MixtureArrays):
+class SamplingMethods(MixtureKernels):
     """Draws from a mixture, and estimates that rest on them."""
 
     def sample(
@@ -44,9 +43,8 @@ class SamplingMethods(MixtureArrays):
             array([[1.],
                    [1.]])
         """
-        return sampling.sample(
+        return self._sample(
             as_whole_number("size", size, minimum=0),
-            *self._arrays(),
             as_generator("rng", rng),
             temperature=as_real("temperature", temperature, minimum=0.0),
             scale_temperature=as_real("scale_temperature", scale_temperature, minimum=0.0),
@@ -79,13 +77,11 @@ class SamplingMethods(MixtureArrays):
             >>> bool(abs(value[0] - 0.5 * np.log(2 * np.pi * np.e)) < 4 * error[0] < 0.04)
             True
         """
-        return information.entropy(
-            as_whole_number("size", size, minimum=2), self._arrays(), as_generator("rng", rng)
-        )
+        return self._entropy(as_whole_number("size", size, minimum=2), as_generator("rng", rng))
 
     def kl_divergence(
         self,
-        other: MixtureArrays,
+        other: MixtureKernels,
         size: int = 1000,
         rng: np.random.Generator | int | None = None,
     ) -> tuple[FloatArray, FloatArray]:
@@ -118,7 +114,7 @@ class SamplingMethods(MixtureArrays):
             >>> bool(abs(value[0] - 0.5) < 4 * error[0] < 0.05)
             True
         """
-        if not isinstance(other, MixtureArrays):
+        if not isinstance(other, MixtureKernels):
             msg = f"other must be a MixtureParameters, got {type(other).__name__}."
             raise TypeError(msg)
         sizes = self.num_inputs, self.event_size
@@ -128,9 +124,6 @@ class SamplingMethods(MixtureArrays):
                 f"got {other.num_inputs} of {other.event_size}."
             )
             raise ValueError(msg)
-        return information.kl_divergence(
-            as_whole_number("size", size, minimum=2),
-            self._arrays(),
-            other._arrays(),
-            as_generator("rng", rng),
+        return self._kl_divergence(
+            other, as_whole_number("size", size, minimum=2), as_generator("rng", rng)
         )

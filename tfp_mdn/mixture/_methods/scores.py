@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tfp_mdn._validation import FloatArray
-from tfp_mdn.mixture import _scores
-from tfp_mdn.mixture._arrays import MixtureArrays
+from tfp_mdn.mixture._mixture import MixtureKernels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["ScoreMethods"]
 
 
-class ScoreMethods(MixtureArrays):
+class ScoreMethods(MixtureKernels):
     """How well a mixture foretold the observed targets."""
 
     def crps(self, y: ArrayLike) -> FloatArray:
@@ -40,4 +39,4 @@ class ScoreMethods(MixtureArrays):
             array([0.3672])
         """
         self._require_single_dimension("crps")
-        return _scores.crps(self._targets(y), self.weights, self.means, self.variances)
+        return self._crps(self._targets(y))

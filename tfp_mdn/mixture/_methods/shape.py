@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from tfp_mdn._validation import FloatArray, as_real
-from tfp_mdn.mixture import modes, regions
-from tfp_mdn.mixture._arrays import MixtureArrays
+from tfp_mdn.mixture._mixture import MixtureKernels
 
 __all__ = ["ShapeMethods"]
 
 
-class ShapeMethods(MixtureArrays):
+class ShapeMethods(MixtureKernels):
     """Where the density of a mixture is high."""
 
     def modes(self) -> list[FloatArray]:
@@ -41,7 +40,7 @@ class ShapeMethods(MixtureArrays):
             array([[ 1.9994],
                    [-1.9968]])
         """
-        return modes.modes(self.weights, self.means, self.variances, self.covariances)
+        return self._modes()
 
     def mode(self) -> FloatArray:
         """Return the highest of the modes, (N, D), in the target's units.
@@ -87,6 +86,4 @@ class ShapeMethods(MixtureArrays):
         """
         self._require_single_dimension("highest_density_region")
         inside = as_real("coverage", coverage, above=0.0, below=1.0)
-        return regions.highest_density_region(
-            1.0 - inside, self.weights, self.means, self.variances
-        )
+        return self._highest_density_region(1.0 - inside)
