@@ -175,7 +175,7 @@ def test_round_trip(full: bool) -> None:  # noqa: FBT001
     y = RNG.normal(size=(4, 2))
     assert_allclose(distribution.log_prob(y), p.log_prob(y), rtol=1e-10)
     assert_same(extract_parameters(distribution), p, rtol=1e-12)
-    with pytest.raises(TypeError, match="parameters must be MixtureParameters, got ndarray"):
+    with pytest.raises(TypeError, match="parameters must be MixtureParameters or .*, got ndarray"):
         to_distribution(MEANS)  # type: ignore[arg-type]
 
 
@@ -368,7 +368,7 @@ def mixture_of(components: Any) -> Any:
     ("make", "message"),
     [
         (lambda: mixture_of(tfd.Gamma([1.0, 2.0], 1.0)), "must be Normal, .* got Gamma with event"),
-        (lambda: mixture_of(tfd.StudentT(3.0, [0.0, 1.0], 1.0)), "got StudentT"),
+        (lambda: mixture_of(tfd.Cauchy([0.0, 1.0], 1.0)), "got Cauchy"),
         (
             lambda: mixture_of(tfd.Independent(tfd.Laplace(np.zeros((2, 1)), 1.0), 1)),
             "got Laplace",
@@ -384,8 +384,8 @@ def mixture_of(components: Any) -> Any:
             "got MultivariateNormalDiag with event shape",
         ),
         (
-            lambda: mixture_of(tfd.LogNormal([0.0, 1.0], 1.0)),
-            "got LogNormal",
+            lambda: mixture_of(tfd.LogLogistic([0.0, 1.0], 1.0)),
+            "got LogLogistic",
         ),
         (lambda: tfd.Normal(0.0, 1.0), "tfd.MixtureSameFamily only, got Normal"),
         (lambda: "model", "must be a tf_keras model or a tfp distribution, got str"),

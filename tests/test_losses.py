@@ -15,7 +15,7 @@ import tf_keras
 from scipy import stats
 
 from tfp_mdn.extraction import extract_parameters
-from tfp_mdn.layers import MixtureNormal
+from tfp_mdn.layers import MixtureMultivariateNormal, MixtureNormal
 from tfp_mdn.losses import (
     BetaNLLLoss,
     CRPSLoss,
@@ -25,8 +25,10 @@ from tfp_mdn.losses import (
     negative_log_likelihood,
 )
 from tfp_mdn.mixture import MixtureParameters
+from tfp_mdn.mixture.scores import censored_log_score
 from tfp_mdn.models import build_mdn
 from tfp_mdn.persistence import load, save
+from tfp_mdn.training import fit_mdn
 
 tfd = tfp.distributions
 
@@ -383,3 +385,83 @@ def test_other_mixtures_are_refused() -> None:
     other = tfd.MixtureSameFamily(tfd.Categorical(np.zeros((2, 1))), laplace)
     with pytest.raises(TypeError, match="crps needs a model that returns a mixture of normals"):
         crps(np.zeros(2), other)
+
+
+@pytest.mark.parametrize("event_shape", [(), (1,), (2,)])
+def test_a_lattice_counts_the_interval(event_shape: tuple[int, ...]) -> None:
+    size = int(np.prod(event_shape))
+    head = MixtureNormal(3, event_shape)
+    rng = np.random.default_rng(0)
+    raw = rng.normal(size=(6, 3 + 6 * size)).astype(np.float32)
+    y = np.round(rng.normal(size=(6, *event_shape))).astype(np.float32)
+    p = extract_parameters(head(raw))
+    steps = np.array([1.0, 0.5])[:size]
+    low, high = (
+        stats.norm.cdf(y.reshape(6, 1, size) + side * steps / 2, p.means, np.sqrt(p.variances))
+        for side in (-1, 1)
+    )
+    expected = -np.log((p.weights * (high - low).prod(axis=-1)).sum(axis=1))
+    loss = NLLLoss(lattice=steps.tolist() if size > 1 else 1.0, reduction="none")
+    np.testing.assert_allclose(loss(y, head(raw)).numpy(), expected, rtol=2e-5)
+
+
+def test_a_dimension_without_a_lattice_counts_with_its_density() -> None:
+    distribution = MixtureNormal(1, (2,))(tf.constant([[0.0, 0.1, -0.3, 0.2, 0.4]]))
+    p = extract_parameters(distribution)
+    expected = -stats.norm.logpdf(0.7, p.means[0, 0, 1], np.sqrt(p.variances[0, 0, 1])) - np.log(
+        np.diff(stats.norm.cdf([0.5, 1.5], p.means[0, 0, 0], np.sqrt(p.variances[0, 0, 0])))
+    )
+    loss = NLLLoss(lattice=[1.0, 0.0])(np.array([[1.0, 0.7]], np.float32), distribution)
+    np.testing.assert_allclose(loss, expected[0], rtol=1e-5)
+
+
+def test_narrow_components_on_a_lattice_have_no_better_loss_than_0() -> None:
+    narrow = MixtureNormal(1)(tf.constant([[0.0, 2.0, -30.0]]))
+    assert float(negative_log_likelihood(np.array([2.0], np.float32), narrow)[0]) < -10
+    assert float(NLLLoss(lattice=1.0)(np.array([2.0], np.float32), narrow)) == 0.0
+
+
+def test_a_network_trains_on_a_lattice_and_reloads(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, size=(400, 1))
+    y = np.round(3 * x + rng.normal(0, 0.4, size=(400, 1)))
+    model = build_mdn(2, input_size=1, seed=0)
+    model.compile(tf_keras.optimizers.Adam(1e-2), NLLLoss(lattice=1.0))
+    before = model.evaluate(x, y, verbose=0)
+    fit_mdn(model, x, y, epochs=30, seed=0)
+    after = model.evaluate(x, y, verbose=0)
+    assert 0.0 < after < before - 0.5
+    assert after == pytest.approx(
+        np.mean(censored_log_score(extract_parameters(model, x), y, 0.5)), rel=1e-4
+    )
+    save(model, tmp_path / "model")
+    assert load(tmp_path / "model").loss.get_config() == model.loss.get_config()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: NLLLoss(lattice=-1.0),
+            ValueError,
+            "lattice must hold steps of at least 0, got -1",
+        ),
+        (lambda: NLLLoss(lattice=cast("Any", "auto")), TypeError, "lattice must hold real numbers"),
+        (lambda: NLLLoss(lattice=1.0, missing="marginalise"), ValueError, "without gaps"),
+        (
+            lambda: NLLLoss(lattice=[1.0, 2.0])([[0.0]], MixtureNormal(1)(tf.zeros((1, 3)))),
+            ValueError,
+            "lattice must be a number or 1 of them",
+        ),
+        (
+            lambda: NLLLoss(lattice=1.0)(
+                [[0.0, 0.0]], MixtureMultivariateNormal(1, (2,))(tf.zeros((1, 6)))
+            ),
+            TypeError,
+            "lattice needs components with independent dimensions",
+        ),
+    ],
+)
+def test_bad_lattices(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()

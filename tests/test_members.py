@@ -71,10 +71,12 @@ def test_members_with_full_covariances_merge_as_others_do() -> None:
         assert_allclose(own, each.components_distribution.covariance(), rtol=1e-5, atol=1e-6)
 
 
-def test_a_file_without_the_covariance_type_holds_a_diagonal_one() -> None:
+def test_a_file_without_a_kind_of_component_holds_diagonal_normal_ones() -> None:
     config = network().get_config()
     assert config.pop("covariance_type") == "diag"
-    assert MemberNetwork.from_config(config).covariance_type == "diag"
+    assert config.pop("component") == "normal"
+    again = MemberNetwork.from_config(config)
+    assert (again.covariance_type, again.component) == ("diag", "normal")
 
 
 def test_members_may_be_given_inputs_of_their_own() -> None:

@@ -13,10 +13,24 @@ from numpy.typing import NDArray
 
 from tfp_mdn._standard_losses import StandardLosses, dense_variables, leaves
 from tfp_mdn._training_rows import Rows
-from tfp_mdn.layers import MixtureNormal
+from tfp_mdn.layers import (
+    MixtureLogistic,
+    MixtureLogNormal,
+    MixtureNormal,
+    MixtureStudentT,
+    MixtureTruncatedNormal,
+)
 from tfp_mdn.losses import negative_log_likelihood
 
 __all__ = ["FlatEpochs", "can_be_flat", "units_of"]
+
+_HEADS = (
+    MixtureNormal,
+    MixtureStudentT,
+    MixtureLogistic,
+    MixtureLogNormal,
+    MixtureTruncatedNormal,
+)
 
 # Layers that hold no weights and no state, so that they are the same inside the compiled loop.
 _STATELESS = (
@@ -26,7 +40,7 @@ _STATELESS = (
     tf_keras.layers.Flatten,
     tf_keras.layers.Reshape,
     tf_keras.layers.Rescaling,
-    MixtureNormal,
+    *_HEADS,
 )
 
 
@@ -46,7 +60,7 @@ def can_be_flat(model: tf_keras.Model, y: tf.Tensor) -> bool:
         and not (optimizer.amsgrad or optimizer.adaptive_epsilon)
         and not optimizer.weight_decay
         and not (optimizer.use_ema and optimizer.ema_overwrite_frequency)
-        and type(head) is MixtureNormal
+        and type(head) in _HEADS
         and len(head._inbound_nodes) == 1
         and len(y.shape) <= 2
         and head.input.shape.rank == 2

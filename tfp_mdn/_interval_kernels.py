@@ -6,16 +6,56 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-__all__ = ["log_interval"]
+__all__ = ["log_interval", "log_prob_of_rounded"]
+
+tfd = tfp.distributions
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 # Below it, (1 + |z|) times half the width in standard deviations, the series is right to 1e-6, and
 # the difference of two distribution functions would lose its digits.
 _NARROW = 0.1
+
+
+def log_prob_of_rounded(y: tf.Tensor, mixture: Any, steps: Any) -> tf.Tensor:
+    """Return log P of the interval of width `steps` about each target, of the batch shape.
+
+    A dimension whose step is 0 counts with its density.
+
+    Args:
+        y: Targets of the mixture's batch and event shape.
+        mixture: A mixture of normals with independent dimensions.
+        steps: Width of the intervals, a number or (D,), in the target's units.
+
+    Raises:
+        TypeError: If the components have full covariances.
+        ValueError: If there are neither one nor D steps.
+    """
+    components = mixture.components_distribution
+    if isinstance(components, tfd.MultivariateNormalTriL):
+        msg = (
+            "lattice needs components with independent dimensions: the probability of a box under "
+            'a full covariance has no closed form. Use covariance_type="diag".'
+        )
+        raise TypeError(msg)
+    means, scales = components.mean(), components.stddev()
+    axis = -1 if mixture.event_shape.rank == 0 else -2
+    target = tf.expand_dims(y, axis)
+    size = 1 if axis == -1 else y.shape[-1]
+    if np.size(steps) not in (1, size):
+        msg = f"lattice must be a number or {size} of them, one for each dimension, got {steps}."
+        raise ValueError(msg)
+    halves = 0.5 * tf.constant(np.broadcast_to(steps, (size,)), y.dtype)
+    interval = log_interval(target, means, scales, tf.where(halves > 0, halves, 1.0))
+    terms = tf.where(halves > 0, interval, tfd.Normal(means, scales).log_prob(target))
+    if axis == -2:
+        terms = tf.reduce_sum(terms, axis=-1)
+    log_weights = tf.nn.log_softmax(mixture.mixture_distribution.logits_parameter())
+    return tf.reduce_logsumexp(log_weights + terms, axis=-1)
 
 
 def log_interval(y: tf.Tensor, means: tf.Tensor, scales: tf.Tensor, half: Any) -> tf.Tensor:

@@ -11,8 +11,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_mdn._keras import reject_keras3
+from tfp_mdn._parameter_tensors import support_of, unwrapped
 
-__all__ = ["as_mixture", "beta_nll", "crps", "matched_target"]
+__all__ = ["as_mixture", "beta_nll", "component_weights", "crps", "matched_target"]
 
 tfd = tfp.distributions
 
@@ -60,6 +61,8 @@ def matched_target(
         msg = f"y has shape {tuple(y.shape)}, but the distribution expects {tuple(expected)}."
         raise ValueError(msg)
     refused = tf.math.is_inf(matched) if allow_missing else ~tf.math.is_finite(matched)
+    if tf.executing_eagerly():
+        _check_support(matched, distribution)
     if tf.executing_eagerly() and tf.reduce_any(refused):
         what = "infinite" if allow_missing else "NaN or infinite"
         msg = f"y must be finite, got {what} values. Drop those rows first."
@@ -72,6 +75,18 @@ def matched_target(
     return matched
 
 
+def _check_support(y: tf.Tensor, distribution: tfp.distributions.Distribution) -> None:
+    support = support_of(distribution)
+    outside = {"y > 0": y <= 0, "y >= 0": y < 0}.get(str(support))
+    if outside is not None and tf.reduce_any(outside):
+        msg = (
+            f"these components have a density for {support} only, got y of "
+            f"{float(tf.reduce_min(y)):g}. Build the model with component='normal', or "
+            "'truncated_normal' if 0 is the least value."
+        )
+        raise ValueError(msg)
+
+
 def as_mixture(name: str, distribution: Any) -> Any:
     """Return the mixture of normals inside what a model returned.
 
@@ -81,7 +96,8 @@ def as_mixture(name: str, distribution: Any) -> Any:
     mixture = getattr(distribution, "tensor_distribution", distribution)
     components = getattr(mixture, "components_distribution", None)
     components = getattr(components, "tensor_distribution", components)
-    if not isinstance(components, _NORMALS):
+    # A log-normal has a normal inside as well, that of its logarithm.
+    if not isinstance(components, (*_NORMALS, tfd.LogNormal)):
         components = getattr(components, "distribution", None)
     if not isinstance(components, _NORMALS):
         msg = (
@@ -91,6 +107,14 @@ def as_mixture(name: str, distribution: Any) -> Any:
         )
         raise TypeError(msg)
     return mixture
+
+
+def component_weights(name: str, distribution: Any) -> tfp.distributions.Categorical:
+    """Return the distribution over components of any mixture, or raise as `as_mixture` does."""
+    mixture = unwrapped(distribution)
+    if not hasattr(mixture, "mixture_distribution"):
+        mixture = as_mixture(name, distribution)
+    return mixture.mixture_distribution
 
 
 def crps(y: tf.Tensor, mixture: Any) -> tf.Tensor:

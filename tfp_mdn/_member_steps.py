@@ -11,8 +11,8 @@ import tf_keras
 
 from tfp_mdn._loss_kernels import as_mixture
 from tfp_mdn._marginal_kernels import log_prob_of_seen
-from tfp_mdn._standard_losses import normal_mixture_losses
-from tfp_mdn.layers import head_class
+from tfp_mdn._standard_losses import mixture_losses
+from tfp_mdn.layers import IndependentHead, head_class
 from tfp_mdn.losses import negative_log_likelihood
 from tfp_mdn.members import apply_members
 from tfp_mdn.preprocessing import encode
@@ -53,6 +53,7 @@ class Structure(NamedTuple):
     covariance_type: str = "diag"
     has_missing: bool = False  # whether dimensions of targets may be NaN
     half_steps: tuple[float, ...] = ()  # of the lattice of each target, if any lies on one
+    component: str = "normal"
 
 
 class State(NamedTuple):
@@ -101,10 +102,13 @@ def training_steps(structure: Structure, *, jit_compile: bool) -> Callable[..., 
         [tf.fill([_size(shape)], float(len(shape) == 2)) for shape in structure.shapes], axis=0
     ).numpy()
 
+    head = head_class(structure.covariance_type, structure.component)
+
     def step(
         state: State, batch: Batches, now: Schedule, member_rates: tf.Tensor, encoding: Any
     ) -> tuple[State, tf.Tensor]:
         x, y = _with_noise(batch, now)
+        y = head.inside(y) if issubclass(head, IndependentHead) else y
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
             losses = tf.reduce_mean(
@@ -159,9 +163,11 @@ def _row_losses(
         tf.reshape(part, (-1, *shape)) for part, shape in zip(parts, structure.shapes, strict=True)
     ]
     inputs = encode(x, *encoding)
-    if structure.covariance_type == "diag":
+    head = head_class(structure.covariance_type, structure.component)
+    if issubclass(head, IndependentHead):
         parameters = _rows_last(layers, inputs, structure.activation)
-        return normal_mixture_losses(
+        return mixture_losses(
+            head,
             parameters,
             tf.transpose(y, (0, 2, 1)),
             structure.num_components,
@@ -169,10 +175,8 @@ def _row_losses(
             has_missing=structure.has_missing,
             half_steps=structure.half_steps,
         )
-    head = head_class(structure.covariance_type)(
-        structure.num_components, (structure.event_size,), min_scale=structure.min_scale
-    )
-    mixture = head(apply_members(layers, inputs, structure.activation))
+    layer = head(structure.num_components, (structure.event_size,), min_scale=structure.min_scale)
+    mixture = layer(apply_members(layers, inputs, structure.activation))
     if structure.has_missing:
         return -log_prob_of_seen(y, as_mixture("training", mixture))
     return negative_log_likelihood(y, mixture)

@@ -8,22 +8,19 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 import tf_keras
 from numpy.typing import NDArray
 
 from tfp_mdn._interval_kernels import log_interval
-from tfp_mdn.layers._head import lower_bound
+from tfp_mdn.layers import IndependentHead
 
 __all__ = [
     "StandardLosses",
     "columns_apart",
     "dense_variables",
     "leaves",
-    "normal_mixture_losses",
+    "mixture_losses",
 ]
-
-tfd = tfp.distributions
 
 
 class StandardLosses:
@@ -31,7 +28,8 @@ class StandardLosses:
 
     In the layers of TFP, the location and the scale of a component lie side by side, which keeps
     XLA from reading them in blocks and makes a step up to half as long again. Here the columns of
-    the last dense layer stand apart: first the logits, then all locations, then all scales.
+    the last dense layer stand apart: first the logits, then all locations, then all scales, and
+    then whatever else the components have.
     """
 
     def __init__(self, model: tf_keras.Model) -> None:
@@ -39,7 +37,7 @@ class StandardLosses:
         self._head, self._size = head, (head.event_shape or (1,))[0]
         self._network = tf_keras.Model(model.inputs, head.input)
         self._places = dense_variables(model)
-        self._columns = columns_apart(head.num_components, self._size)
+        self._columns = columns_apart(head.num_components, self._size, head.num_parts())
 
     def with_columns_apart(self, variables: Sequence[Any]) -> list[tf.Tensor]:
         """Return what belongs to kernels and biases with the last columns as they are used here."""
@@ -60,29 +58,31 @@ class StandardLosses:
         """Return targets as (N, D) in the units that the network works in."""
         y = tf.reshape(y, (-1, self._size))
         loc, scale = (tf.constant(value, y.dtype) for value in (self._head.loc, self._head.scale))
-        return tf.cast((y - loc) / scale, tf.float32)
+        return tf.cast((self._head.transformed(y) - loc) / scale, tf.float32)
 
     def __call__(self, weights: Sequence[tf.Tensor], x: Any, y: tf.Tensor) -> tf.Tensor:
         """Return -log p(y | x) of each row, (N,), for standard targets (N, D)."""
         with _replaced(self._places, weights):
             parameters = self._network(x, training=True)
-        losses = normal_mixture_losses(
-            parameters, y, self._head.num_components, self._head.min_scale
+        losses = mixture_losses(
+            type(self._head), parameters, y, self._head.num_components, self._head.min_scale
         )
-        unit = np.log(np.broadcast_to(self._head.scale, (self._size,))).sum()
-        return tf.constant(unit, tf.float32) + losses
+        return tf.reduce_sum(self._head.log_unit(y), axis=-1) + losses
 
 
-def columns_apart(num_components: int, event_size: int) -> NDArray[np.int64]:
+def columns_apart(num_components: int, event_size: int, num_parts: int = 2) -> NDArray[np.int64]:
     """Return where all logits, all locations and all raw scales stand among a layer's parameters.
 
-    `layers.MixtureNormal` has the locations and raw scales of a component side by side.
+    The mixture layers have the locations and raw scales of a component side by side, and whatever
+    else it has: `num_parts` numbers for each dimension.
     """
-    pairs = np.arange(2 * num_components * event_size).reshape(num_components, 2, event_size)
-    return np.append(np.arange(num_components), num_components + pairs.transpose(1, 0, 2))
+    shape = (num_components, num_parts, event_size)
+    places = np.arange(np.prod(shape)).reshape(shape)
+    return np.append(np.arange(num_components), num_components + places.transpose(1, 0, 2))
 
 
-def normal_mixture_losses(
+def mixture_losses(
+    head: type[IndependentHead],
     parameters: tf.Tensor,
     y: tf.Tensor,
     num_components: int,
@@ -91,34 +91,36 @@ def normal_mixture_losses(
     has_missing: bool = False,
     half_steps: Sequence[float] = (),
 ) -> tf.Tensor:
-    """Return -log p(y), (N, ...), in standard units, of mixtures of independent normals.
+    """Return -log p(y), (N, ...), in standard units, of mixtures of independent densities.
 
     Args:
-        parameters: Logits (N, K, ...), locations (N, K D, ...) and raw scales (N, K D, ...) in
-            one tensor, in the order of `columns_apart`.
+        head: Mixture layer that the components are of.
+        parameters: Logits (N, K, ...), locations (N, K D, ...), raw scales (N, K D, ...) and
+            whatever else the components have in one tensor, in the order of `columns_apart`.
         y: Targets, (N, D, ...).
         num_components: Components K.
         min_scale: Floor of the standard deviations.
         has_missing: Whether dimensions of y may be NaN, and are to be left out.
         half_steps: Half the width of the interval about y whose probability takes the place of the
-            density, for each dimension, where it is above 0; none are given where none is.
+            density, for each dimension, where it is above 0; none are given where none is, and
+            none for other components than normal ones.
     """
     count, size = num_components, y.shape[1]
-    logits, locations, raw_scales = tf.split(
-        parameters, [count, count * size, count * size], axis=1
-    )
-    scales = lower_bound(tf.nn.softplus(raw_scales), min_scale)
+    logits, *parts = tf.split(parameters, [count, *[count * size] * head.num_parts()], axis=1)
+    density = head.standard_density(parts, min_scale)
     copies = tf.tile(y, (1, count, *[1] * (len(y.shape) - 2)))
     if has_missing:
         # A NaN that is only masked afterwards would come back in the slope, as 0 times NaN.
         seen = ~tf.math.is_nan(copies)
-        copies = tf.where(seen, copies, tf.stop_gradient(locations))
-    log_prob = tfd.Normal(locations, scales).log_prob(copies)
+        copies = tf.where(seen, copies, tf.stop_gradient(head.inside(parts[0])))
+    log_prob = density.log_prob(copies)
     if half_steps:
         halves = tf.reshape(
             tf.constant(np.tile(half_steps, count), y.dtype), (1, -1, *[1] * (len(y.shape) - 2))
         )
-        interval = log_interval(copies, locations, scales, tf.where(halves > 0, halves, 1.0))
+        interval = log_interval(
+            copies, density.loc, density.scale, tf.where(halves > 0, halves, 1.0)
+        )
         log_prob = tf.where(halves > 0, interval, log_prob)
     if has_missing:
         log_prob = tf.where(seen, log_prob, tf.zeros_like(log_prob))

@@ -31,6 +31,10 @@ __all__ = ["assemble", "check_same_structure", "standard_rows"]
 # Standard units beyond which a target is taken for a gross outlier.
 _GROSS_OUTLIER = 100.0
 
+# Standard deviations that the mean of targets may lie above a bound at 0. In their units the
+# targets are then no gross outliers, and further out the bound would change nothing.
+_FARTHEST_FROM_ZERO = 50.0
+
 
 def assemble(
     inputs: FloatArray,
@@ -60,7 +64,8 @@ def assemble(
         num_components: Components K of each.
         lattice: Step to which each target was rounded, (D,), if the likelihood will be that of
             rounded values, which needs no floor of its own.
-        **structure: `hidden_units`, `activation` and `covariance_type` of `MemberNetwork`.
+        **structure: `hidden_units`, `activation`, `covariance_type` and `component` of
+            `MemberNetwork`.
     """
     num_intervals = as_whole_number("num_intervals", num_intervals)
     min_scale = as_real("min_scale", min_scale, above=0.0)
@@ -68,16 +73,21 @@ def assemble(
         *location_and_scale("X", inputs, weights, limit=1e300), name="standardise"
     )
     seen = ~np.isnan(targets)
-    loc, scale = _units_of_seen(targets, weights, seen)
+    event_size = targets.shape[1]
+    network = MemberNetwork(ensemble_size, num_components, event_size, **structure, name="members")
+    layer = head_class(network.covariance_type, network.component)
+    layer.check_targets("y", targets)
+    transformed = layer.transformed(targets)
+    loc, scale = _units_of_seen(transformed, weights, seen)
+    if network.component == "truncated_normal":
+        loc = _bound_at_zero(loc, scale)
     encode = PiecewiseLinear(
         quantile_edges(standardise(inputs).numpy(), num_intervals), name="encode"
     )
-    event_size = targets.shape[1]
-    network = MemberNetwork(ensemble_size, num_components, event_size, **structure, name="members")
     steps = [
-        lattice_step(column[rows]) for column, rows in zip(targets.T, seen.T, strict=True)
+        lattice_step(column[rows]) for column, rows in zip(transformed.T, seen.T, strict=True)
     ] / scale
-    head = head_class(network.covariance_type)(
+    head = layer(
         network.ensemble_size * network.num_components,
         (event_size,),
         # The standard deviation of what rounding to the lattice has taken away.
@@ -90,7 +100,13 @@ def assemble(
     raw = tf_keras.Input((inputs.shape[1],), dtype="float64")
     model = MixtureSequential([raw, standardise, encode, network, head], name="mdn")
     standard = _filled(_standard_targets(head, targets), seen, seed)
-    start = spread_start(standard, network.num_components, head.min_scale, network.covariance_type)
+    start = spread_start(
+        standard,
+        network.num_components,
+        head.min_scale,
+        network.covariance_type,
+        network.component,
+    )
     network.start(start, seed)
     return model
 
@@ -106,6 +122,21 @@ def _units_of_seen(
         for d, rows in enumerate(seen.T)
     ]
     return np.concatenate([loc for loc, _ in each]), np.concatenate([scale for _, scale in each])
+
+
+def _bound_at_zero(loc: FloatArray, scale: FloatArray) -> FloatArray:
+    """Return the location of the affine map of targets that are bounded at 0.
+
+    Raises:
+        ValueError: If they lie so far above it that it means nothing.
+    """
+    if (loc > _FARTHEST_FROM_ZERO * scale).any():
+        msg = (
+            f"y lies around {loc} with standard deviations of {scale}: so far above 0 that a bound "
+            "there means nothing. Use component='normal'."
+        )
+        raise ValueError(msg)
+    return np.zeros_like(loc)
 
 
 def _filled(targets: FloatArray, seen: NDArray[np.bool_], seed: int) -> FloatArray:
@@ -144,7 +175,7 @@ def standard_rows(
 
 def _standard_targets(head: MixtureHead, targets: FloatArray) -> FloatArray:
     """Return targets in standard units, gross outliers drawn in."""
-    standard = (targets - head.loc) / head.scale
+    standard = (head.transformed(targets) - head.loc) / head.scale
     return draw_in(tf.constant(standard), _GROSS_OUTLIER).numpy()
 
 

@@ -199,7 +199,7 @@ class ComponentUsage(tf_keras.callbacks.Callback):
                 )
                 raise TypeError(msg)
             weights = mixture.mixture_distribution.probs_parameter()
-            deviations = mixture.components_distribution.stddev()
+            deviations = _deviations(mixture.components_distribution)
             count = weights.shape[-1]
             return (
                 tf.reduce_mean(tf.reshape(weights, (-1, count)), axis=0),
@@ -229,6 +229,15 @@ class ComponentUsage(tf_keras.callbacks.Callback):
             shift[axis] = 0.5 * deviations[heaviest, axis]
             deviations[k] = deviations[heaviest]
             _split_component(self.model, heaviest, int(k), shift)
+
+
+def _deviations(components: Any) -> tf.Tensor:
+    """Return the standard deviations of components, those of log y for log-normal ones."""
+    is_joint = not isinstance(components, tfp.distributions.LogNormal)
+    single = getattr(components, "distribution", None) if is_joint else components
+    if isinstance(single, tfp.distributions.LogNormal):
+        return single.scale  # what a location of the layer is measured in
+    return components.stddev()
 
 
 def _check_last_layers(model: tf_keras.Model) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -14,18 +14,17 @@ import tf_keras
 from numpy.typing import NDArray
 
 from tfp_mdn._keras import check_input_shape, reject_keras3, reject_keras3_in_model
+from tfp_mdn._parameter_tensors import parameter_tensors
 from tfp_mdn._validation import FloatArray, as_real_array, as_whole_number, check_finite
-from tfp_mdn.mixture import MixtureParameters
+from tfp_mdn.mixture import FamilyMixture, MixtureParameters
 
-__all__ = ["extract_parameters", "to_distribution"]
+__all__ = ["AnyMixture", "extract_parameters", "to_distribution"]
 
 tfd = tfp.distributions
 
-# Where a part cannot be a composite tensor, as inside the layers of TFP, their constructors return
-# these parents instead of their own class.
-_MixtureSameFamily, _Independent = (
-    public.__bases__[0] for public in (tfd.MixtureSameFamily, tfd.Independent)
-)
+# `MixtureParameters` or, for components that are not normal, `FamilyMixture`. Which of them is
+# known when a program runs; a union of the two would have every caller say so to a type checker.
+AnyMixture: TypeAlias = MixtureParameters | Any
 
 # Rows per compiled call: beyond this the network's activations leave the processor's caches and
 # memory grows without a gain in speed.
@@ -37,7 +36,7 @@ _LEAST_EIGENVALUE = 1e-12
 
 # One compiled function per model and structure of its inputs. The functions refer to their model
 # weakly, so that an entry goes when its model does.
-_COMPILED: weakref.WeakKeyDictionary[Any, dict[Any, Callable[..., Any]]] = (
+_COMPILED: weakref.WeakKeyDictionary[Any, dict[Any, tuple[str, Callable[..., Any]]]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -47,7 +46,7 @@ _TRACING = threading.Lock()
 
 def extract_parameters(
     model_or_distribution: Any, x: Any = None, *, batch_size: int | None = None
-) -> MixtureParameters:
+) -> AnyMixture:
     """Return the weights, means and variances of a mixture for every row of an input grid.
 
     A model is compiled once, for inputs of any number of rows, and called in chunks, so the memory
@@ -58,8 +57,9 @@ def extract_parameters(
     Args:
         model_or_distribution: A `tf_keras` model that ends in a mixture layer, ours or one of
             `tfp.layers`; or a distribution, which needs no `x`: a `tfd.MixtureSameFamily` of
-            `Normal`, `Independent`, `MultivariateNormalDiag` or `MultivariateNormalTriL`
-            components, or what such a model returned.
+            `Normal`, `StudentT`, `Logistic`, `LogNormal` or `TruncatedNormal` components, of
+            `Independent` ones, of `MultivariateNormalDiag` or `MultivariateNormalTriL`, or what
+            such a model returned. Truncated ones must be so at 0 and infinity.
         x: Inputs of shape (N, F), or (N,) for one feature; (N, T, F) for a model of sequences,
             whose N T steps become rows in C order; a list or dictionary of such arrays for a model
             of several inputs.
@@ -70,10 +70,11 @@ def extract_parameters(
         `parameters.means.reshape(N, T, K, D)` has the steps apart, and `parameters[real.ravel()]`
         keeps those where a mask `real`, (N, T), is true. Components with a full scale matrix have
         `covariances` too; where some dimensions determine another to less than about a
-        millionth of its standard deviation, which float64 cannot hold, to about that.
+        millionth of its standard deviation, which float64 cannot hold, to about that. For other
+        components than normal ones, a `FamilyMixture` of their weights, locations and scales.
 
     Raises:
-        TypeError: If the first argument is neither a model nor a mixture of normals, or comes from
+        TypeError: If the first argument is neither a model nor such a mixture, or comes from
             Keras 3; if `x` does not hold numbers.
         ValueError: If `x` is missing, empty, not finite or of the wrong shape.
 
@@ -94,8 +95,8 @@ def extract_parameters(
         if x is not None:
             msg = "x must be None for a distribution, whose rows are there already."
             raise ValueError(msg)
-        tensors = _parameter_tensors(model_or_distribution)
-        return _from_arrays([tensor.numpy().astype(np.float64) for tensor in tensors])
+        family, tensors = parameter_tensors(model_or_distribution)
+        return _from_arrays(family, [tensor.numpy().astype(np.float64) for tensor in tensors])
     reject_keras3_in_model("model_or_distribution", model_or_distribution)
     if not isinstance(model_or_distribution, tf_keras.Model):
         msg = (
@@ -105,7 +106,7 @@ def extract_parameters(
         raise TypeError(msg)
     inputs, num_rows = _as_inputs(x, model_or_distribution)
     rows = _CHUNK_ROWS if batch_size is None else as_whole_number("batch_size", batch_size)
-    compiled = _compiled(model_or_distribution, inputs)
+    family, compiled = _compiled(model_or_distribution, inputs)
     results: list[FloatArray] = []
     for start in range(0, num_rows, rows):
         tensors = compiled(
@@ -116,10 +117,12 @@ def extract_parameters(
             results = [np.empty((num_rows * per_input, *tensor.shape[1:])) for tensor in tensors]
         for result, tensor in zip(results, tensors, strict=True):
             result[start * per_input : start * per_input + len(tensor)] = tensor.numpy()
-    return _from_arrays(results)
+    return _from_arrays(family, results)
 
 
-def to_distribution(parameters: MixtureParameters) -> tfp.distributions.MixtureSameFamily:
+def to_distribution(
+    parameters: MixtureParameters | FamilyMixture,
+) -> tfp.distributions.MixtureSameFamily:
     """Return the mixture as a distribution of TensorFlow Probability, in float64.
 
     Args:
@@ -135,10 +138,16 @@ def to_distribution(parameters: MixtureParameters) -> tfp.distributions.MixtureS
         >>> to_distribution(MixtureParameters([[1.0]], [[[2.0]]], [[[9.0]]])).stddev().numpy()
         array([[3.]])
     """
-    if not isinstance(parameters, MixtureParameters):
-        msg = f"parameters must be MixtureParameters, got {type(parameters).__name__}."
+    if not isinstance(parameters, MixtureParameters | FamilyMixture):
+        msg = (
+            "parameters must be MixtureParameters or a FamilyMixture, got "
+            f"{type(parameters).__name__}."
+        )
         raise TypeError(msg)
-    if parameters.covariances is None:
+    components: tfp.distributions.Distribution
+    if isinstance(parameters, FamilyMixture):
+        components = tfd.Independent(_density(parameters), reinterpreted_batch_ndims=1)
+    elif parameters.covariances is None:
         normal = tfd.Normal(parameters.means, np.sqrt(parameters.variances))
         components = tfd.Independent(normal, reinterpreted_batch_ndims=1)
     else:
@@ -147,8 +156,21 @@ def to_distribution(parameters: MixtureParameters) -> tfp.distributions.MixtureS
     return tfd.MixtureSameFamily(tfd.Categorical(probs=parameters.weights), components)
 
 
-def _compiled(model: tf_keras.Model, inputs: Any) -> Callable[..., Any]:
-    """Return the compiled function from inputs of this structure to parameter tensors."""
+def _density(parameters: FamilyMixture) -> tfp.distributions.Distribution:
+    """Return the components, with their dimensions apart."""
+    locs, scales = parameters.locs, parameters.scales
+    if parameters.family == "student_t":
+        return tfd.StudentT(parameters.df, locs, scales)
+    if parameters.family == "logistic":
+        return tfd.Logistic(locs, scales)
+    if parameters.family == "lognormal":
+        return tfd.LogNormal(locs, scales)
+    low = np.zeros_like(locs)
+    return tfd.TruncatedNormal(locs, scales, low, low + np.inf)
+
+
+def _compiled(model: tf_keras.Model, inputs: Any) -> tuple[str, Callable[..., Any]]:
+    """Return the family and the compiled function from such inputs to parameter tensors."""
     signature = tf.nest.map_structure(
         lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), inputs
     )
@@ -163,80 +185,34 @@ def _compiled(model: tf_keras.Model, inputs: Any) -> Callable[..., Any]:
         return functions[key]
 
 
-def _traced(reference: weakref.ref[Any], signature: Any) -> Callable[..., Any]:
+def _traced(reference: weakref.ref[Any], signature: Any) -> tuple[str, Callable[..., Any]]:
+    families = []
+
     @tf.function(input_signature=[signature], autograph=False)
     def parameters(values: Any) -> Any:
         model = reference()
         assert model is not None  # it is alive: the caller of `_compiled` holds it
-        return _parameter_tensors(model(values, training=False))
+        family, tensors = parameter_tensors(model(values, training=False))
+        families.append(family)
+        return tensors
 
     # Called through `parameters` itself, TensorFlow would take many models for one function that
     # is traced again and again, and warn.
-    return parameters.get_concrete_function()
+    concrete = parameters.get_concrete_function()
+    return families[-1], concrete
 
 
-def _parameter_tensors(distribution: Any) -> list[tf.Tensor]:
-    """Return weights (R, K), means (R, K, D) and scales: (R, K, D), or (R, K, D, D) if triangular.
-
-    The scales leave as standard deviations and are squared in float64, where they cannot vanish.
-    """
-    mixture = _unwrapped(distribution)
-    if not isinstance(mixture, _MixtureSameFamily):
-        msg = (
-            "the parameters can be read off a tfd.MixtureSameFamily only, got "
-            f"{type(mixture).__name__}. End the model in tfp_mdn.layers.MixtureNormal."
-        )
-        raise TypeError(msg)
-    components = _unwrapped(mixture.components_distribution)
-    means, scales = components.mean(), _scales(components)
-    weights = mixture.mixture_distribution.probs_parameter()
-    if mixture.event_shape.rank == 0:
-        means, scales = means[..., tf.newaxis], scales[..., tf.newaxis]
-    batch_shape = mixture.batch_shape_tensor()
-    scale_ndims = scales.shape.rank - components.batch_shape.rank + 1
-    return [
-        _flat_rows(tensor, batch_shape, ndims)
-        for tensor, ndims in ((weights, 1), (means, 2), (scales, scale_ndims))
-    ]
-
-
-def _scales(components: Any) -> tf.Tensor:
-    """Return standard deviations, or lower-triangular scales if the components have them."""
-    normal = components
-    if isinstance(components, _Independent):
-        normal = _unwrapped(components.distribution)
-    if isinstance(normal, tfd.Normal) and components.event_shape.rank in (0, 1):
-        return components.stddev()
-    if isinstance(normal, tfd.MultivariateNormalDiag) and normal is components:
-        return components.stddev()
-    if isinstance(normal, tfd.MultivariateNormalTriL) and normal is components:
-        tril = components.scale.to_dense()
-        shape = tf.concat([components.batch_shape_tensor(), tf.shape(tril)[-2:]], axis=0)
-        return tf.broadcast_to(tril, shape)
-    msg = (
-        "the components must be Normal, Independent Normal, MultivariateNormalDiag or "
-        f"MultivariateNormalTriL, got {type(normal).__name__} with event shape "
-        f"{components.event_shape}."
-    )
-    raise TypeError(msg)
-
-
-def _flat_rows(tensor: tf.Tensor, batch_shape: tf.Tensor, ndims: int) -> tf.Tensor:
-    """Broadcast a parameter of `ndims` axes over the batch and make that one axis of rows."""
-    last = tf.shape(tensor)[-ndims:]
-    full = tf.broadcast_to(tensor, tf.concat([batch_shape, last], axis=0))
-    return tf.reshape(full, tf.concat([[-1], last], axis=0))
-
-
-def _unwrapped(distribution: Any) -> Any:
-    """Return the distribution inside the wrapper that the layers of TFP put around theirs."""
-    return getattr(distribution, "tensor_distribution", distribution)
-
-
-def _from_arrays(arrays: list[FloatArray]) -> MixtureParameters:
+def _from_arrays(family: str, arrays: list[FloatArray]) -> AnyMixture:
     """Return the parameters held by arrays of our own, which are squared and frozen in place."""
-    weights, means, scales = arrays
+    weights, means, scales, *extras = arrays
     weights /= weights.sum(axis=1, keepdims=True)
+    if family == "truncated_normal" and not extras.pop().all():
+        msg = "truncated normal components must have low=0 and high=inf, got other bounds."
+        raise ValueError(msg)
+    if family != "normal":
+        for array in (weights, means, scales, *extras):
+            array.setflags(write=False)
+        return FamilyMixture(family, weights, means, scales, *extras)
     if scales.ndim == means.ndim:
         variances, covariances = np.square(scales, out=scales), None
     else:

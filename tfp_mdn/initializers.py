@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 import tf_keras
 
 from tfp_mdn._validation import FloatArray, as_rows
-from tfp_mdn.layers import MixtureHead, MixtureMultivariateNormal
+from tfp_mdn.layers import IndependentHead, MixtureHead, MixtureMultivariateNormal, head_class
 from tfp_mdn.members import KERNEL_FACTOR
 
 __all__ = ["spread_start", "start_from_targets"]
@@ -25,7 +25,8 @@ def start_from_targets(model: tf_keras.Model, y: Any) -> tf_keras.Model:
     The rows of `y` are ordered along their first principal axis and cut into K equal groups:
     component k starts at the mean of group k, with weight 1/K and a standard deviation of at least
     4/K of the target's, without correlation. A component that starts far from all data receives no
-    gradient and stays dead; from this start none is far.
+    gradient and stays dead; from this start none is far. Log-normal components are spread over the
+    logarithms of the targets, and those of Student's t start with 6 degrees of freedom.
 
     Args:
         model: Model whose last two layers are `Dense` and a mixture layer of `tfp_mdn.layers`, with
@@ -48,8 +49,8 @@ def start_from_targets(model: tf_keras.Model, y: Any) -> tf_keras.Model:
     """
     if len(model.layers) < 2 or not isinstance(model.layers[-1], MixtureHead):
         msg = (
-            "model must end in a Dense layer and a tfp_mdn.layers.MixtureNormal or "
-            "MixtureMultivariateNormal."
+            "model must end in a Dense layer and a mixture layer of tfp_mdn.layers, such as "
+            "MixtureNormal."
         )
         raise TypeError(msg)
     dense, head = model.layers[-2], model.layers[-1]
@@ -63,18 +64,28 @@ def start_from_targets(model: tf_keras.Model, y: Any) -> tf_keras.Model:
         msg = "the model has no weights yet: give build_mdn an input_size, or call it on data."
         raise ValueError(msg)
     (size,) = head.event_shape or (1,)
-    standardised = (as_rows("y", y, num_columns=size) - head.loc) / head.scale
+    targets = as_rows("y", y, num_columns=size)
+    head.check_targets("y", targets)
+    standardised = (head.transformed(targets) - head.loc) / head.scale
     kernel, _ = dense.get_weights()
     full = isinstance(head, MixtureMultivariateNormal)
     bias = spread_start(
-        standardised, head.num_components, head.min_scale, "full" if full else "diag"
+        standardised,
+        head.num_components,
+        head.min_scale,
+        "full" if full else "diag",
+        head.component,
     )
     dense.set_weights([KERNEL_FACTOR * kernel, bias])
     return model
 
 
 def spread_start(
-    y: FloatArray, num_components: int, min_scale: float, covariance_type: str = "diag"
+    y: FloatArray,
+    num_components: int,
+    min_scale: float,
+    covariance_type: str = "diag",
+    component: str = "normal",
 ) -> FloatArray:
     """Return parameters of a mixture layer whose components are spread over targets.
 
@@ -83,19 +94,25 @@ def spread_start(
         num_components: Number of components K.
         min_scale: Floor of the standard deviations.
         covariance_type: "diag" or "full".
+        component: "normal", "student_t", "logistic", "lognormal" or "truncated_normal".
 
     Returns:
-        Parameters in the order of `layers.MixtureNormal`, or of `layers.MixtureMultivariateNormal`
-        without correlation.
+        Parameters in the order of the mixture layer of such components, without correlation.
     """
+    head = head_class(covariance_type, component)
     means, scales = _spread_components(y, num_components)
+    if issubclass(head, IndependentHead):
+        scales = scales / head.first_stddev
     floored = np.maximum(scales, min_scale)
     raw_scales = floored + np.log(-np.expm1(-floored))  # the inverse of softplus
     if covariance_type == "full":
         raw_scales = tfp.math.fill_triangular_inverse(
             raw_scales[..., np.newaxis] * np.eye(y.shape[1])
         )
-    components = np.concatenate([means, raw_scales], axis=1)
+    parts = [means, raw_scales]
+    if issubclass(head, IndependentHead):
+        parts += [np.full_like(means, value) for value in head.first_extras]
+    components = np.concatenate(parts, axis=1)
     return np.concatenate([np.zeros(num_components), components.ravel()])
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tfp_mdn._member_steps import State, Structure, member_losses, training_steps
 from tfp_mdn._validation import FloatArray
 from tfp_mdn.callbacks import LossPrinter
+from tfp_mdn.layers import MixtureHead
 from tfp_mdn.recipe import (
     Encoding,
     Float32Array,
@@ -76,9 +77,8 @@ def train_with_recipe(
         network.covariance_type,
         any(np.isnan(part.y).any() for part in (rows, held_out) if part is not None),
         () if lattice is None else tuple((0.5 * lattice / head.scale).tolist()),
+        network.component,
     )
-    # A probability has no unit.
-    unit = np.log(np.where(lattice, 1.0, head.scale) if lattice is not None else head.scale)
     if held_out is None:
         parts = split(len(rows.x), network.ensemble_size, recipe.validation_fraction, rng)
         held_out = rows
@@ -90,8 +90,8 @@ def train_with_recipe(
         model,
         callbacks,
         verbose,
-        _log_unit(unit, rows, parts[0]),
-        _log_unit(unit, held_out, parts[1]),
+        _log_unit(head, lattice, rows, parts[0]),
+        _log_unit(head, lattice, held_out, parts[1]),
     )
     judge = _judge(member_losses(structure), encode.encoding, held_out, parts[1])
     try:
@@ -237,11 +237,17 @@ class _Monitor:
         self._list.on_train_end()
 
 
-def _log_unit(unit: FloatArray, rows: Rows, parts: list[Indices]) -> float:
+def _log_unit(
+    head: MixtureHead, lattice: FloatArray | None, rows: Rows, parts: list[Indices]
+) -> float:
     """Return what the mean loss of members on their rows gains in units of y: only seen values."""
     picked = np.stack(parts)
-    seen, weights = ~np.isnan(rows.y[picked]), rows.weights[picked]
-    return float((weights * (seen @ unit)).sum() / weights.sum())
+    y, weights = rows.y[picked], rows.weights[picked]
+    unit = head.log_unit(y.astype(np.float64))
+    counts = ~np.isnan(y)
+    if lattice is not None:
+        counts &= lattice == 0  # a probability has no unit
+    return float((weights * np.where(counts, unit, 0.0).sum(axis=-1)).sum() / weights.sum())
 
 
 def _judge(

@@ -10,9 +10,10 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
+from tfp_mdn._keras import checked_activation
 from tfp_mdn._standard_losses import columns_apart
 from tfp_mdn._validation import as_whole_number, as_whole_numbers
-from tfp_mdn.layers import head_class
+from tfp_mdn.layers import IndependentHead, head_class
 
 __all__ = ["KERNEL_FACTOR", "MemberNetwork", "apply_members", "merge_members"]
 
@@ -26,9 +27,9 @@ class MemberNetwork(tf_keras.layers.Layer):
     """M fully connected networks side by side, whose mixtures become one of M K components.
 
     Member m maps an input to the parameters of K components; the layer returns those of the
-    mixture (1/M) sum_m p_m(y | x), in the order of `layers.MixtureNormal(M * K)`, or of
-    `layers.MixtureMultivariateNormal` where covariances are full. The members share nothing but
-    their shape, and each layer of all of them is one batched product.
+    mixture (1/M) sum_m p_m(y | x), in the order of `layers.MixtureNormal(M * K)`, or of the other
+    mixture layer that the components ask for. The members share nothing but their shape, and each
+    layer of all of them is one batched product.
 
     Args:
         ensemble_size: Number of networks M.
@@ -37,6 +38,7 @@ class MemberNetwork(tf_keras.layers.Layer):
         hidden_units: Units of each hidden layer.
         activation: Activation of the hidden layers, as `tf_keras.layers.Dense` takes it.
         covariance_type: "diag" or "full", which decides what a component's parameters are.
+        component: "normal", "student_t", "logistic", "lognormal" or "truncated_normal", likewise.
         **kwargs: Keyword arguments of `tf_keras.layers.Layer`.
 
     References:
@@ -57,6 +59,7 @@ class MemberNetwork(tf_keras.layers.Layer):
         hidden_units: Sequence[int] = (32, 32, 32),
         activation: str | Callable[[tf.Tensor], tf.Tensor] = "gelu",
         covariance_type: str = "diag",
+        component: str = "normal",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -64,14 +67,14 @@ class MemberNetwork(tf_keras.layers.Layer):
         self.num_components = as_whole_number("num_components", num_components)
         self.event_size = as_whole_number("event_size", event_size)
         self.hidden_units = as_whole_numbers("hidden_units", hidden_units)
-        self.activation = tf_keras.activations.get(activation)
+        self.activation = checked_activation(activation)
         self.covariance_type = covariance_type
-        self._num_outputs = int(
-            head_class(covariance_type).params_size(self.num_components, (self.event_size,))
-        )
+        self.component = component
+        head = head_class(covariance_type, component)
+        self._num_outputs = int(head.params_size(self.num_components, (self.event_size,)))
         self._columns = (
-            columns_apart(self.num_components, self.event_size)
-            if covariance_type == "diag"
+            columns_apart(self.num_components, self.event_size, head.num_parts())
+            if issubclass(head, IndependentHead)
             else np.arange(self._num_outputs)
         )
         self._kernels_and_biases: list[tf.Variable] = []
@@ -155,6 +158,7 @@ class MemberNetwork(tf_keras.layers.Layer):
             "hidden_units": self.hidden_units,
             "activation": tf_keras.activations.serialize(self.activation),
             "covariance_type": self.covariance_type,
+            "component": self.component,
         }
 
 

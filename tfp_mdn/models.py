@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from tfp_mdn._keras import reject_keras3, reject_keras3_in_model
+from tfp_mdn._keras import checked_activation, reject_keras3, reject_keras3_in_model
 from tfp_mdn._model_data import checked_data
 from tfp_mdn._validation import as_finite_array, as_whole_number, as_whole_numbers
 from tfp_mdn.layers import DEFAULT_MIN_SCALE, head_class
@@ -25,6 +25,7 @@ def build_mdn(
     activation: str | Callable[[Any], Any] = "gelu",
     backbone: tf_keras.Model | tf_keras.layers.Layer | None = None,
     covariance_type: str = "diag",
+    component: str = "normal",
     min_scale: float = DEFAULT_MIN_SCALE,
     input_size: int | None = None,
     loc: Any = 0.0,
@@ -34,8 +35,8 @@ def build_mdn(
     """Build an uncompiled mixture density network, whose call returns a distribution.
 
     The network is `backbone`, or dense hidden layers, followed by a linear layer and a mixture
-    layer: K (1 + 2 D) units and `layers.MixtureNormal`, or with full covariances
-    K (1 + D + D (D + 1) / 2) units and `layers.MixtureMultivariateNormal`. Compile it with
+    layer: K (1 + 2 D) units and `layers.MixtureNormal`, or as many as the other mixture layers need
+    where `covariance_type` or `component` asks for one. Compile it with
     `loss=tfp_mdn.negative_log_likelihood` and train it with `fit`. Beyond what `tf_keras` does, the
     model checks what `compile`, `fit`, `evaluate` and `predict` are given.
 
@@ -47,7 +48,9 @@ def build_mdn(
         backbone: A `tf_keras` model or layer that maps the inputs to features of shape (N, units),
             or (N, T, units) for sequences.
         covariance_type: "diag": the dimensions of a component are independent; "full": each
-            component has a covariance matrix of its own.
+            component has a covariance matrix of its own, if it is normal.
+        component: Density of a component: "normal"; "student_t" or "logistic" for targets with
+            outliers; "lognormal" for targets above 0, "truncated_normal" for such of at least 0.
         min_scale: Floor of the standard deviations, in units of `scale`; with full covariances,
             of the diagonals of their triangular factors.
         input_size: Number of input features F, to build the weights now; None leaves it to the
@@ -55,6 +58,7 @@ def build_mdn(
         loc: Location of the target, a number or D numbers in target units. With `scale`, the
             network works on (y - loc) / scale while `model(x)` stays in the units of y. With a
             `loc` the mixture layer computes in float64, so that no digit of a large one is lost.
+            Both are those of log y for log-normal components; truncated normal ones take no `loc`.
         scale: Scale of the target, likewise.
         seed: Seed of the initial weights that are made here; None draws one.
 
@@ -73,8 +77,8 @@ def build_mdn(
     """
     num_components = as_whole_number("num_components", num_components)
     event_shape = (as_whole_number("event_size", event_size),)
-    reject_keras3("activation", activation)
-    head = head_class(covariance_type)(
+    activation = checked_activation(activation)
+    head = head_class(covariance_type, component)(
         num_components,
         event_shape,
         min_scale=min_scale,

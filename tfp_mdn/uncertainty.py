@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from tfp_mdn._validation import FloatArray, as_generator, as_whole_number
 from tfp_mdn.mixture.density import log_sum_exp, row_blocks
+from tfp_mdn.mixture.family_mixture import FamilyMixture
 from tfp_mdn.mixture.parameters import MixtureParameters
 from tfp_mdn.mixture.quadrature import line_nodes
 
@@ -70,7 +72,9 @@ class Uncertainty:
         return self.aleatoric_entropy + self.mutual_information
 
 
-def split_members(parameters: MixtureParameters, ensemble_size: int) -> list[MixtureParameters]:
+def split_members(
+    parameters: MixtureParameters | FamilyMixture, ensemble_size: int
+) -> list[MixtureParameters | Any]:
     """Return the members of an ensemble that was merged into one mixture of M K components.
 
     Args:
@@ -78,7 +82,7 @@ def split_members(parameters: MixtureParameters, ensemble_size: int) -> list[Mix
         ensemble_size: Number of members M.
 
     Returns:
-        M mixtures of K components.
+        M mixtures of K components, of the kind of `parameters`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -106,23 +110,38 @@ def split_members(parameters: MixtureParameters, ensemble_size: int) -> list[Mix
             "side; MixtureParameters.sorted() mixes them."
         )
         raise ValueError(msg)
-    members = []
+    members: list[MixtureParameters | Any] = []
     for start in range(0, parameters.num_components, size):
         own = slice(start, start + size)
-        full = parameters.covariances
-        members.append(
-            MixtureParameters(
-                parameters.weights[:, own] / shares[:, [start // size]],
-                parameters.means[:, own],
-                parameters.variances[:, own],
-                None if full is None else full[:, own],
-            )
-        )
+        weights = parameters.weights[:, own] / shares[:, [start // size]]
+        members.append(_of_components(parameters, weights, own))
     return members
 
 
+def _of_components(
+    parameters: MixtureParameters | FamilyMixture, weights: FloatArray, own: slice
+) -> MixtureParameters | FamilyMixture:
+    """Return the mixture of some components with other weights."""
+    if isinstance(parameters, FamilyMixture):
+        df = parameters.df
+        return FamilyMixture(
+            parameters.family,
+            weights,
+            parameters.locs[:, own],
+            parameters.scales[:, own],
+            None if df is None else df[:, own],
+        )
+    full = parameters.covariances
+    return MixtureParameters(
+        weights,
+        parameters.means[:, own],
+        parameters.variances[:, own],
+        None if full is None else full[:, own],
+    )
+
+
 def split_uncertainty(
-    members: Sequence[MixtureParameters],
+    members: Sequence[MixtureParameters | FamilyMixture],
     *,
     size: int = 1000,
     rng: np.random.Generator | int | None = None,
@@ -134,15 +153,15 @@ def split_uncertainty(
         Var(Y) = mean_m Var_m(Y) + Var_m(E_m[Y]),
         H[p] = mean_m H[p_m] + I(Y; m),    I(Y; m) = E[log p_m(Y) - log p(Y)]
 
-    Variances are exact. The entropies are integrated by quadrature for D = 1, within about 1e-6
-    nats, and else estimated from draws, whose standard errors are returned. The same draws serve
-    all members, and each counts as much as it is likely to be a member's (Rao-Blackwell), so the
-    mutual information is never negative and exactly 0 for one member.
+    Variances are exact. The entropies are integrated by quadrature for normal components and D = 1,
+    within about 1e-6 nats, and else estimated from draws, whose standard errors are returned. The
+    same draws serve all members, and each counts as much as it is likely to be a member's
+    (Rao-Blackwell), so the mutual information is never negative and exactly 0 for one member.
 
     Args:
         members: M mixtures of the same N rows and D dimensions; their numbers of components may
             differ.
-        size: Draws for each row, at least 2 for each member; D = 1 needs none.
+        size: Draws for each row, at least 2 for each member; where it is integrated, none are made.
         rng: Source of the draws: a generator, a seed, or None for fresh ones.
 
     Returns:
@@ -167,7 +186,9 @@ def split_uncertainty(
     """
     members = _checked_members(members)
     num_draws = -(-as_whole_number("size", size) // len(members))
-    if num_draws < 2 and members[0].event_size > 1:
+    is_normal = all(isinstance(member, MixtureParameters) for member in members)
+    integrates = is_normal and members[0].event_size == 1
+    if num_draws < 2 and not integrates:
         msg = f"size must be at least 2 for each of {len(members)} members, got {size}."
         raise ValueError(msg)
     generator = as_generator("rng", rng)
@@ -176,15 +197,11 @@ def split_uncertainty(
     return Uncertainty(
         np.mean([member.variance() for member in members], axis=0),
         np.var(means - means[0], axis=0),
-        *(
-            _integrated(members)
-            if members[0].event_size == 1
-            else _sampled(members, num_draws, generator)
-        ),
+        *(_integrated(members) if integrates else _sampled(members, num_draws, generator)),
     )
 
 
-def _integrated(members: Sequence[MixtureParameters]) -> tuple[FloatArray, ...]:
+def _integrated(members: Sequence[MixtureParameters | FamilyMixture]) -> tuple[FloatArray, ...]:
     """Return both parts of the entropy and errors of 0, each (N,), by quadrature."""
     num_rows = len(members[0])
     parts = np.zeros((4, num_rows))
@@ -203,7 +220,7 @@ def _integrated(members: Sequence[MixtureParameters]) -> tuple[FloatArray, ...]:
 
 
 def _sampled(
-    members: Sequence[MixtureParameters], num_draws: int, rng: np.random.Generator
+    members: Sequence[MixtureParameters | FamilyMixture], num_draws: int, rng: np.random.Generator
 ) -> tuple[FloatArray, ...]:
     """Return estimates of both parts of the entropy and their standard errors, each (N,)."""
     num_rows, event_size = len(members[0]), members[0].event_size
@@ -220,7 +237,7 @@ def _sampled(
 
 
 def _entropy_densities(
-    members: Sequence[MixtureParameters], y: FloatArray
+    members: Sequence[MixtureParameters | FamilyMixture], y: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return log p, and what E over p makes both parts of the entropy of, at y (S, N, D).
 
@@ -234,8 +251,10 @@ def _entropy_densities(
     return pooled, -(shares * logs).sum(axis=-1), (shares * excess).sum(axis=-1)
 
 
-def _checked_members(members: Sequence[MixtureParameters]) -> list[MixtureParameters]:
-    if isinstance(members, MixtureParameters) or not isinstance(members, Sequence):
+def _checked_members(
+    members: Sequence[MixtureParameters | FamilyMixture],
+) -> list[MixtureParameters | FamilyMixture]:
+    if isinstance(members, MixtureParameters | FamilyMixture) or not isinstance(members, Sequence):
         msg = (
             f"members must be a sequence of MixtureParameters, got {type(members).__name__}. "
             "split_members makes one of a merged ensemble."
@@ -255,6 +274,6 @@ def _checked_members(members: Sequence[MixtureParameters]) -> list[MixtureParame
 
 
 def _check_mixture(name: str, value: object) -> None:
-    if not isinstance(value, MixtureParameters):
-        msg = f"{name} must be MixtureParameters, got {type(value).__name__}."
+    if not isinstance(value, MixtureParameters | FamilyMixture):
+        msg = f"{name} must be MixtureParameters or a FamilyMixture, got {type(value).__name__}."
         raise TypeError(msg)

@@ -141,6 +141,12 @@ def network_of(model_or_estimator: Any) -> Network:
         msg = "the model has no weights yet: call it on data or give build_mdn an input_size."
         raise ValueError(msg)
     head = model.layers[-1]
+    if isinstance(head, MixtureHead) and head.component != "normal":
+        msg = (
+            f"a mixture of {head.component!r} components cannot be exported, one of normal "
+            "components can. Keep the model with tfp_mdn.save, or fit with component='normal'."
+        )
+        raise ValueError(msg)
     if type(head) not in (MixtureNormal, MixtureMultivariateNormal):
         msg = (
             f"the model must end in a mixture layer of tfp_mdn.layers, got {type(head).__name__}. "

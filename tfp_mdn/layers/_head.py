@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -53,6 +53,8 @@ class MixtureHead(tfp.layers.DistributionLambda):
         scale: Scale of that map, likewise.
         **kwargs: Keyword arguments of `tf_keras.layers.Layer`.
     """
+
+    component: ClassVar[str] = "normal"  # name of the family that the components are of
 
     def __init__(
         self,
@@ -119,6 +121,24 @@ class MixtureHead(tfp.layers.DistributionLambda):
     def scale(self) -> FloatArray:
         """Scale of the affine map of the target, () or (D,), in target units."""
         return self._scale
+
+    @staticmethod
+    def check_targets(name: str, y: FloatArray) -> None:
+        """Raise ValueError if a target, of any shape, is where the components have no density."""
+
+    @staticmethod
+    def transformed(y: Any) -> Any:
+        """Return what `loc` and `scale` act on, y itself for most, of an array or a tensor."""
+        return y
+
+    def log_unit(self, standard: Any) -> Any:
+        """Return log(dy / dz), which the log density of z is above that of y, for each dimension.
+
+        Args:
+            standard: Targets in standard units z = (transformed(y) - loc) / scale, (N, D), an array
+                or a tensor.
+        """
+        return 0.0 * standard + np.log(self._scale)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the mixture that `inputs`, of shape (..., params_size), describe."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
-from tfp_mdn.layers._head import DEFAULT_MIN_SCALE, MixtureHead, lower_bound
+from tfp_mdn.layers._head import lower_bound
+from tfp_mdn.layers._independent import IndependentHead
 
 __all__ = ["MixtureNormal"]
 
@@ -17,7 +18,7 @@ tfd = tfp.distributions
 
 
 @tf_keras.saving.register_keras_serializable(package="tfp_mdn")
-class MixtureNormal(MixtureHead, tfp.layers.MixtureNormal):
+class MixtureNormal(IndependentHead, tfp.layers.MixtureNormal):
     """A mixture of independent normals as the last layer of a `tf_keras` model.
 
     The density that it returns for parameters `logits` (K), and `location` and `raw_scale` (K, D):
@@ -55,33 +56,22 @@ class MixtureNormal(MixtureHead, tfp.layers.MixtureNormal):
         TensorShape([5])
     """
 
-    def __init__(
-        self,
-        num_components: int,
-        event_shape: int | Sequence[int] = (1,),
-        convert_to_tensor_fn: str | Callable[[Any], Any] = "mean",
-        *,
-        min_scale: float = DEFAULT_MIN_SCALE,
-        loc: Any = 0.0,
-        scale: Any = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            *(num_components, event_shape, convert_to_tensor_fn),
-            min_scale=min_scale,
-            loc=loc,
-            scale=scale,
-            **kwargs,
+    component: ClassVar[str] = "normal"
+
+    @staticmethod
+    def density(
+        parts: Sequence[tf.Tensor], min_scale: float, loc: Any = 0.0, scale: Any = 1.0
+    ) -> tfp.distributions.Distribution:
+        """Return normal densities for locations and raw scales."""
+        location, raw_scale = parts
+        return tfd.Normal(
+            loc + scale * location, scale * lower_bound(tf.nn.softplus(raw_scale), min_scale)
         )
 
-    # TFP's, which the shared part would hide.
-    params_size = staticmethod(tfp.layers.MixtureNormal.params_size)
-
-    def _components(self, params: tf.Tensor) -> tfp.distributions.Distribution:
-        location, raw_scale = tf.split(params, 2, axis=-1)
-        unit = tf.constant(self._scale, params.dtype)
-        means = tf.constant(self._loc, params.dtype) + unit * location
-        scales = unit * lower_bound(tf.nn.softplus(raw_scale), self._min_scale)
-        if self.event_shape:
-            return tfd.Independent(tfd.Normal(means, scales), reinterpreted_batch_ndims=1)
-        return tfd.Normal(means[..., 0], scales[..., 0])
+    @classmethod
+    def standard_density(
+        cls, parts: Sequence[tf.Tensor], min_scale: float
+    ) -> tfp.distributions.Distribution:
+        """Return the densities of targets in standard units."""
+        location, raw_scale = parts
+        return tfd.Normal(location, lower_bound(tf.nn.softplus(raw_scale), min_scale))

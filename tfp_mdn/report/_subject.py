@@ -64,6 +64,14 @@ def subject_of(model: Any, X: Any, y: Any) -> Subject:
             f"model must be a fitted MDNRegressor or a tf_keras model, got {type(model).__name__}."
         )
         raise TypeError(msg)
+    component = getattr(network.layers[-1], "component", "normal")
+    if component != "normal":
+        msg = (
+            "the page of a report computes with normal components only, got a model of "
+            f"{component!r} ones. calibration_report and tfp_mdn.plotting take it, and so do "
+            "tfp-mdn evaluate and tfp-mdn plot."
+        )
+        raise ValueError(msg)
     inputs, targets = _as_matrix("X", X), _as_matrix("y", y)
     if len(inputs) != len(targets):
         msg = f"X and y must have as many rows, got {len(inputs)} and {len(targets)}."
