@@ -19,7 +19,7 @@ from tfp_mdn._validation import FloatArray
 from tfp_mdn.callbacks import KeepBestAverage
 from tfp_mdn.extraction import extract_parameters
 from tfp_mdn.layers import MixtureNormal
-from tfp_mdn.losses import negative_log_likelihood
+from tfp_mdn.losses import BetaNLLLoss, CRPSLoss, NLLLoss, negative_log_likelihood
 from tfp_mdn.models import build_mdn
 from tfp_mdn.training import fit_mdn
 
@@ -50,7 +50,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if "flat" not in request.param:
         monkeypatch.setattr(training, "can_be_flat", lambda *_: False)
     if request.param == "model.fit":
-        monkeypatch.setattr(training, "_needs_keras", lambda *_: True)
+        monkeypatch.setattr(training, "needs_keras", lambda *_: True)
     return request.param
 
 
@@ -328,7 +328,7 @@ def test_backup_and_restore_goes_on_after_an_interruption(way: str, tmp_path: Pa
     def backup() -> Any:
         return tf_keras.callbacks.BackupAndRestore(tmp_path / "backup")
 
-    settings = {"epochs": 4, "shuffle": False, **settings_of(way)}
+    settings = {"epochs": 4, **settings_of(way)}
     with pytest.raises(KeyboardInterrupt):
         fit_mdn(model_for(), x, y, callbacks=[backup(), Interrupts()], **settings)
     model, reference, recorder = model_for(), model_for(), Recorder()
@@ -598,6 +598,44 @@ def test_one_row_and_batches_larger_than_the_data_are_trained_on() -> None:
     model = model_for()
     assert len(fit_mdn(model, x[:1], y[:1], epochs=3).history["loss"]) == 3
     assert len(fit_mdn(model, x, y[:, 0], epochs=3, batch_size=1000).history["loss"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        ("mse", "mean_squared_error"),
+        ("mean_absolute_error", "mean_absolute_error"),
+        (tf_keras.losses.MeanSquaredError(), "MeanSquaredError"),
+        (tf_keras.losses.Huber(0.5), "Huber"),
+        (tf_keras.losses.log_cosh, "log_cosh"),
+    ],
+)
+def test_a_loss_of_the_mean_alone_is_warned_of(loss: Any, name: str) -> None:
+    x, y = data()
+    model = model_for()
+    model.compile("adam", loss)
+    with pytest.warns(UserWarning, match=f"its loss {name} .* loss=tfp_mdn.negative_log") as seen:
+        fit_mdn(model, x, y, epochs=2)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [negative_log_likelihood, NLLLoss(), CRPSLoss(), BetaNLLLoss(), lambda y, d: (y - d) ** 2],
+)
+def test_other_losses_are_not_warned_of(loss: Any) -> None:
+    x, y = data()
+    model = model_for()
+    model.compile("adam", loss)
+    fit_mdn(model, x, y, epochs=1)
+
+
+def test_a_squared_error_of_a_network_without_distribution_is_not_warned_of() -> None:
+    x, y = data()
+    model = tf_keras.Sequential([tf_keras.layers.Dense(1, input_shape=(FEATURES,))])
+    model.compile("adam", "mse")
+    fit_mdn(model, x, y, epochs=1)
 
 
 X, Y = data()

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from tfp_mdn._model_data import checked_data
 from tfp_mdn._validation import as_finite_array
 
-__all__ = ["Batches", "Rows", "as_training_rows", "is_stream", "last_rows_held_out", "orders_of"]
+__all__ = [
+    "Batches",
+    "Rows",
+    "SkipDone",
+    "as_training_rows",
+    "is_stream",
+    "last_rows_held_out",
+    "orders_of",
+]
 
 
 class Rows(NamedTuple):
@@ -47,6 +55,16 @@ class Batches(tf_keras.utils.Sequence):
         self._rows, self._batch_size, self._orders = rows, batch_size, orders
         self._order = next(orders)
 
+    @property
+    def num_steps(self) -> int:
+        """Number of batches of an epoch."""
+        return len(self)
+
+    def skip(self, steps: int) -> None:
+        """Begin with the epoch that this batch is in."""
+        for _ in range(steps // len(self)):
+            self._order = next(self._orders)
+
     def __len__(self) -> int:
         """Return the number of batches."""
         return -(-self._rows.num_rows // self._batch_size)
@@ -59,6 +77,24 @@ class Batches(tf_keras.utils.Sequence):
     def on_epoch_end(self) -> None:
         """Take the next order."""
         self._order = next(self._orders)
+
+
+class SkipDone(tf_keras.callbacks.Callback):
+    """Skips the batches that an interrupted run has been through, so that no order comes twice.
+
+    Args:
+        batches: `Batches`, or another source with `num_steps` of an epoch and `skip`.
+    """
+
+    def __init__(self, batches: Any) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Ask where training goes on, which `BackupAndRestore` knows by now."""
+        steps = self._batches.num_steps
+        epoch, step = self.model._maybe_load_initial_counters_from_ckpt(steps, 0)
+        self._batches.skip(int(epoch) * steps + int(step))
 
 
 def is_stream(x: Any) -> bool:

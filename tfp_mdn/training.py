@@ -12,12 +12,16 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
+from tfp_mdn._compiled import compile_as_usual, needs_keras, warn_of_point_loss
 from tfp_mdn._epochs import Judge, KerasEpochs, SpareModel, warn_not_finite
 from tfp_mdn._flat_epochs import FlatEpochs, can_be_flat, units_of
 from tfp_mdn._keras import checked_callbacks, reject_keras3, reject_keras3_in_model
+from tfp_mdn._replica_batches import ReplicaBatches
+from tfp_mdn._strategies import agreed_generator, checked_strategy, fit_on_replicas
 from tfp_mdn._training_rows import (
     Batches,
     Rows,
+    SkipDone,
     as_training_rows,
     is_stream,
     last_rows_held_out,
@@ -25,11 +29,8 @@ from tfp_mdn._training_rows import (
 )
 from tfp_mdn._validation import as_generator, as_real, as_whole_number
 from tfp_mdn.callbacks import LossPrinter, ProgressBar
-from tfp_mdn.losses import negative_log_likelihood
 
 __all__ = ["fit_mdn"]
-
-_LEARNING_RATE = 5e-3  # of a model that was not compiled
 
 # Callbacks that only read the logs, so that they can be told of several epochs after a call.
 _ONLY_READS_LOGS = (
@@ -72,6 +73,7 @@ def fit_mdn(
     shuffle: bool = True,
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
     seed: int | np.random.Generator | None = None,
+    strategy: tf.distribute.Strategy | None = None,
     jit_compile: bool | str = "auto",
     verbose: int = 0,
 ) -> tf_keras.callbacks.History:
@@ -86,7 +88,7 @@ def fit_mdn(
       flat vector, one fused step.
     - Any other model: its own `train_step`, so any optimizer, loss and metric.
     - `tf.data` and other sources that are used up as they are read, callbacks with hooks at each
-      batch, a `train_step` of your own, a distribution strategy: `model.fit` itself.
+      batch, a `train_step` of your own, a `strategy`: `model.fit` itself.
 
     An epoch whose loss is not finite ends the training with a warning, and leaves the model as it
     was before that epoch.
@@ -109,6 +111,11 @@ def fit_mdn(
         callbacks: Callbacks of `tf_keras`, called as by `model.fit`.
         seed: Seed or generator of the order of the rows; None draws one. With the same seed and
             start, training ends with the same weights on the same machine.
+        strategy: A `tf.distribute` strategy, mirrored or of several workers, to train on several
+            devices or machines: the same loss and steps as on one, each device computing its share
+            of the `batch_size` rows of a step. Every worker is given all rows. What is trained, and
+            what callbacks see, is a copy of a model that was built outside the strategy's scope;
+            the model gets its weights in the end.
         jit_compile: Whether to compile with XLA, which takes 2 to 3 seconds and then makes a step
             two to four times as fast; "auto" decides by the number of steps and their size.
         verbose: 0 is silent, 1 shows a bar with losses and remaining time, 2 a line for each epoch.
@@ -146,12 +153,13 @@ def fit_mdn(
     if verbose not in (0, 1, 2):
         msg = f"verbose must be 0, 1 or 2, got {verbose!r}."
         raise ValueError(msg)
+    strategy = checked_strategy(model, strategy)
     if not model._is_compiled:
-        model.compile(tf_keras.optimizers.Adam(_LEARNING_RATE), loss=negative_log_likelihood)
+        compile_as_usual(model)
+    warn_of_point_loss(model)
     all_callbacks = [*checked_callbacks(callbacks), *([LossPrinter(verbose)] if verbose else [])]
-    by_keras = functools.partial(
-        model.fit, epochs=epochs, callbacks=[*all_callbacks, SpareModel()], verbose=0
-    )
+    fit = functools.partial(fit_on_replicas, strategy, model) if strategy else model.fit
+    by_keras = functools.partial(fit, epochs=epochs, verbose=0)
     if is_stream(x):
         if split or y is not None or sample_weight is not None:
             msg = (
@@ -159,7 +167,9 @@ def fit_mdn(
                 "sample_weight and validation_split need x as an array."
             )
             raise ValueError(msg)
-        return by_keras(x, validation_data=validation_data)
+        return by_keras(
+            x, validation_data=validation_data, callbacks=[*all_callbacks, SpareModel()]
+        )
     rows, held_out = as_training_rows(model, x, y, sample_weight), None
     if validation_data is None and split:
         rows, held_out = last_rows_held_out(rows, split)
@@ -172,12 +182,22 @@ def fit_mdn(
             raise ValueError(msg)
         held_out = as_training_rows(model, *validation_data, prefix="validation ")
     if not model.built:
-        model(tf.nest.map_structure(lambda part: part[:1], rows.x))
+        with model.distribute_strategy.scope():
+            model(tf.nest.map_structure(lambda part: part[:1], rows.x))
+    if strategy:
+        task = (rows, held_out or (), batch_size, epochs, [str(w.shape) for w in model.weights])
+        rng = agreed_generator(strategy, rng, task, seeded=seed is not None)
     orders = orders_of(rows.num_rows, rng, shuffle=shuffle)
     judged_on_stream = validation_data is not None and held_out is None
-    if judged_on_stream or _needs_keras(model, all_callbacks):
+    if strategy or judged_on_stream or needs_keras(model, all_callbacks):
+        batches = (
+            ReplicaBatches(strategy, rows, batch_size, orders)
+            if strategy
+            else Batches(rows, batch_size, orders)
+        )
         return by_keras(
-            Batches(rows, batch_size, orders),
+            batches,
+            callbacks=[*all_callbacks, SkipDone(batches), SpareModel()],
             validation_data=validation_data if held_out is None else tuple(held_out),
             validation_batch_size=None if held_out is None else batch_size,
             shuffle=False,
@@ -238,6 +258,8 @@ def _train(
     listeners.on_train_begin()
     # Where `BackupAndRestore` found a backup, training goes on from there.
     epoch, _ = model._maybe_load_initial_counters_from_ckpt(steps, 0)
+    for _ in range(epoch):
+        next(orders)
     logs: dict[str, Any] = {}
     while epoch < epochs and not model.stop_training:
         listeners.on_epoch_begin(epoch)
@@ -261,21 +283,6 @@ def _train(
         model.optimizer.finalize_variable_values(model.trainable_variables)
     listeners.on_train_end(logs)
     return model.history
-
-
-def _needs_keras(model: tf_keras.Model, callbacks: Sequence[tf_keras.callbacks.Callback]) -> bool:
-    """Tell whether something is asked for that only `model.fit` knows how to do."""
-    # What TerminateOnNaN looks for at every batch ends the training at the epoch here.
-    watched = [c for c in callbacks if type(c) is not tf_keras.callbacks.TerminateOnNaN]
-    return (
-        type(model).train_step is not tf_keras.Model.train_step
-        or type(model).test_step is not tf_keras.Model.test_step
-        or bool(model.run_eagerly)
-        or isinstance(model.optimizer, tf_keras.optimizers.legacy.Optimizer)
-        or model.distribute_strategy.num_replicas_in_sync > 1
-        or any(c._implements_train_batch_hooks() for c in watched)
-        or any(c._implements_test_batch_hooks() for c in watched)
-    )
 
 
 def _xla_pays(model: tf_keras.Model, num_steps: int, batch_size: int) -> bool:
