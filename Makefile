@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-browser lint types check notebooks docs bench quality build clean
+.PHONY: help install demo test test-all test-browser matrix lint types check notebooks docs bench quality build clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,9 +7,12 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
+UV := $(BIN)/uv
+# Those of them that are installed are tried.
+PYTHONS ?= 3.10 3.11 3.12 3.13
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY)  ## Make .venv with the package and its tools, if it is missing or out of date
 
@@ -32,6 +35,28 @@ test-all: $(READY)  ## Run all tests, those that train to quality too, but for t
 
 test-browser: $(READY)  ## Open reports in Chromium, with its driver from the packages of Debian
 	$(BIN)/python -m pytest -m browser tests/test_report_page.py
+
+matrix: $(UV)  ## Run the fast tests on the oldest and the newest packages, for each Python found
+	@failed=; for python in $(PYTHONS); do \
+		$(UV) python find --no-python-downloads $$python >/dev/null 2>&1 || \
+			{ echo "Python $$python is not installed: left out"; continue; }; \
+		for packages in lowest-direct highest; do \
+			echo "Python $$python, packages: $$packages"; \
+			place=build/matrix/$$python-$$packages; \
+			warnings=; \
+			if [ $$packages = lowest-direct ]; then warnings='-W ignore::DeprecationWarning'; fi; \
+			$(UV) venv --quiet --clear --no-python-downloads --python $$python $$place && \
+			$(UV) pip install --quiet --python $$place --resolution $$packages \
+				--only-binary :all: --requirements pyproject.toml --extra dev && \
+			$(UV) pip install --quiet --python $$place --no-deps --editable . && \
+			$$place/bin/python -m pytest --numprocesses 2 --dist loadfile $$warnings \
+				-m 'not slow and not browser' $(TESTS) || failed="$$failed $$python-$$packages"; \
+		done; \
+	done; \
+	if [ -n "$$failed" ]; then echo "Failed:$$failed"; exit 1; fi
+
+$(UV): $(READY)
+	@$(BIN)/python -m pip install --quiet 'uv>=0.8'
 
 lint: $(READY)  ## Check style and formatting
 	$(BIN)/ruff check .

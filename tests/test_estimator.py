@@ -102,6 +102,11 @@ def test_seeds_decide_and_no_global_state_is_read_or_changed(
     assert_array_equal(again.predict(x), fitted.predict(x))
     assert_array_equal(fitted.sample(x, 2, random_state=4), again.sample(x, 2, random_state=4))
     assert state() == before
+    first, second = (quick_fit(random_state=np.random.default_rng(0)) for _ in range(2))
+    assert_array_equal(first.predict(x), second.predict(x))
+    generator = np.random.default_rng(0)
+    drawn_first = first.sample(x, random_state=generator)
+    assert not np.array_equal(drawn_first, first.sample(x, random_state=generator))
     drawn = quick_fit(random_state=None)
     assert not np.array_equal(drawn.predict(x), fitted.predict(x))
     assert not np.array_equal(fitted.sample(x), fitted.sample(x))
@@ -281,6 +286,7 @@ def test_nothing_works_before_fit(rows: Rows, tmp_path: Path) -> None:
 
 
 X, Y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
+TWICE = pd.DataFrame(X, columns=["a", "a"])
 
 
 @pytest.mark.parametrize(
@@ -289,7 +295,13 @@ X, Y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
         ({"num_components": 0}, (X, Y), ValueError, "num_components must be at least 1"),
         ({"num_components": 2.5}, (X, Y), TypeError, "num_components must be an integer"),
         ({"hidden_units": 8}, (X, Y), TypeError, "hidden_units must be a sequence"),
-        ({"activation": "gelo"}, (X, Y), ValueError, "gelo"),
+        ({"activation": "gelo"}, (X, Y), ValueError, "activation must be .*'gelu'.* got 'gelo'"),
+        ({"activation": 3}, (X, Y), TypeError, "activation must be a function, or the name"),
+        ({"warm_start": "no"}, (X, Y), TypeError, "warm_start must be True or False, got 'no'"),
+        ({"verbose": "a"}, (X, Y), ValueError, r"verbose must be 0 \(silent\), 1 .*, got 'a'"),
+        ({"verbose": 3}, (X, Y), ValueError, "verbose must be 0"),
+        ({}, (TWICE, Y), ValueError, "X has more than one column named 'a'. Rename"),
+        ({}, (X, TWICE), ValueError, "y has more than one column named 'a'. Rename"),
         ({"min_scale": 0.0}, (X, Y), ValueError, "min_scale must be finite and greater than 0"),
         ({"learning_rate": -1}, (X, Y), ValueError, "learning_rate must be finite and greater"),
         ({"batch_size": 0}, (X, Y), ValueError, "batch_size must be at least 1"),
@@ -305,7 +317,8 @@ X, Y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
         ({}, (X + 0j, Y), ValueError, "Complex data not supported"),
         ({}, (X, Y + 0j), ValueError, "Complex data not supported"),
         ({}, (X, Y, np.eye(10)[3]), ValueError, "positive for at least two rows, got 1"),
-        ({"random_state": "a"}, (X, Y), ValueError, "cannot be used to seed"),
+        ({"random_state": "a"}, (X, Y), ValueError, "random_state must be None, .*Generator"),
+        ({"random_state": -1}, (X, Y), ValueError, "an integer from 0 to"),
         ({}, (X[:, 0], Y), ValueError, "Expected 2D array, got 1D array"),
         ({}, (X, Y[:9]), ValueError, "inconsistent numbers of samples"),
         ({}, (X[:1], Y[:1]), ValueError, "minimum of 2 is required"),
@@ -324,7 +337,7 @@ X, Y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
             {"lattice": 1.0, "covariance_type": "full"},
             (X, Y),
             ValueError,
-            "lattice needs covariance_type='diag', got 'full'",
+            "lattice needs covariance_type='diag', got 'full'.*Set .* or lattice=None",
         ),
         ({"missing": "drop"}, (X, Y), ValueError, "missing must be 'error' or 'marginalise'"),
         (
@@ -358,6 +371,13 @@ def test_bad_input(
         (lambda m: m.predict(X[:, :1]), "X has 1 features, but MDNRegressor is expecting 2"),
         (lambda m: m.predict(X * np.nan), "Input X contains NaN"),
         (lambda m: m.log_prob(X, Y[:9]), r"y must .*\(9,\)"),
+        (lambda m: m.log_prob(X, 3.0), r"each row of X, got 3.0. .* np.full\(len\(X\), y\)"),
+        (lambda m: m.score(X, 3.0), r"each row of X, got 3.0. .* np.full\(len\(X\), y\)"),
+        (
+            lambda m: m.score(X, np.where(Y > 7, np.nan, Y)),
+            r"2 of 10 values are NaN or infinite, the first at index 8 .*Drop or fill them",
+        ),
+        (lambda m: m.predict(TWICE), "X has more than one column named 'a'. Rename"),
         (lambda m: m.log_prob(X, np.zeros((10, 2))), r"y must .*\(10, 2\)"),
         (lambda m: m.sample(X, -1), "size must be at least 0"),
     ],

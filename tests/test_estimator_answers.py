@@ -99,6 +99,16 @@ def test_they_are_better_than_diagonal_ones(
     assert full.log_prob(*plane).mean() > diagonal.log_prob(*plane).mean() + 0.2
 
 
+def test_one_dimension_at_a_time_has_quantiles(full: MDNRegressor, plane: Rows) -> None:
+    x, _ = plane
+    with pytest.raises(ValueError, match=r"predict_parameters\(X\).marginal\(d\).quantile\(...\)"):
+        full.predict_quantile(x, 0.5)
+    with pytest.raises(ValueError, match=r"predict_parameters\(X\).marginal\(d\).interval\(...\)"):
+        full.predict_interval(x)
+    margin = full.predict_parameters(x).marginal(1)
+    assert_allclose(margin.interval(0.8), margin.quantile([0.1, 0.9]).T)
+
+
 def test_what_follows_from_a_mixture_follows_from_theirs(full: MDNRegressor, plane: Rows) -> None:
     x, y = plane
     p = full.predict_parameters(x)

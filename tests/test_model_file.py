@@ -18,6 +18,7 @@ import pytest
 import tf_keras
 
 from tfp_mdn._model_file import model_from_bytes, model_to_bytes
+from tfp_mdn.losses import negative_log_likelihood
 from tfp_mdn.models import build_mdn
 
 # Hostile archives. Each names something that could run code, read or write files, in one of the
@@ -150,6 +151,16 @@ def refused(content: bytes, message: str, folder: Path, monkeypatch: pytest.Monk
 def content() -> bytes:
     """Return the bytes of a small model."""
     return model_to_bytes(build_mdn(2, hidden_units=(4,), input_size=2))
+
+
+def test_a_registered_function_is_found_by_its_bare_name() -> None:
+    model = build_mdn(2, hidden_units=(4,), input_size=2)
+    model.compile("adam", negative_log_likelihood, metrics=["mse"])
+    members = unpacked(model_to_bytes(model))
+    # As tf_keras 2.18 writes it.
+    bare = members["config.json"].replace(b'"tfp_mdn>negative_log', b'"negative_log')
+    again = model_from_bytes(packed({**members, "config.json": bare}))
+    assert again.loss is negative_log_likelihood
 
 
 def unpacked(content: bytes) -> dict[str, bytes]:

@@ -26,7 +26,7 @@ NUMPY_SIDE = [
     {"plotting"},
 ]
 TENSORFLOW_SIDE = [
-    {"_keras", "_distribution"},
+    {"_keras", "_distribution", "_parameter_tensors"},
     {"_model_data"},
     {"_marginal_kernels", "_interval_kernels"},
     {"_loss_kernels"},
@@ -36,6 +36,8 @@ TENSORFLOW_SIDE = [
     {"initializers", "_member_steps", "_neighbours", "_one_step"},
     {"models", "callbacks", "recipe", "_defaults", "_training_rows"},
     {"assembly", "member_training", "_epochs", "_flat_epochs", "_generation"},
+    {"_compiled", "_replica_batches"},
+    {"_strategies"},
     {"training"},
 ]
 ABOVE_BOTH = [
@@ -45,6 +47,7 @@ ABOVE_BOTH = [
     {"_estimator_files"},
     {"_estimator_answers"},
     {"estimator"},
+    {"serving"},
     {"_startup", "export", "scale", "report", "selection"},
     {"cli"},
     {"__init__", "__main__"},

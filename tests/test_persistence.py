@@ -448,6 +448,13 @@ def test_a_directory_of_version_1_loads_and_is_replaced(tmp_path: Path) -> None:
     assert json.loads((path / "metadata.json").read_text())["schema_version"] == 2
 
 
+@pytest.mark.parametrize("path", [None, 3, b"model"])
+def test_what_is_no_path_is_named(path: Any, fitted: MDNRegressor) -> None:
+    for call in (load, MDNRegressor.load, fitted.save, lambda place: save(fitted, place)):
+        with pytest.raises(TypeError, match=f"path must be a path, as text or .*, got {path!r}"):
+            call(path)
+
+
 def test_links(original: tuple[tf_keras.Model, Path], tmp_path: Path) -> None:
     link = tmp_path / "latest"
     link.symlink_to(original[1])

@@ -119,8 +119,16 @@ def test_targets_of_several_dimensions_have_a_likelihood(rows: Rows) -> None:
     x, _ = rows
     line = LinearDensity(0.5).fit(x, 2.0 * x)
     assert_allclose(neg_log_likelihood_scorer(line, x, 2.0 * x), 2 * stats.norm.logpdf(0, 0, 0.5))
-    with pytest.raises(ValueError, match="neg_crps_scorer is for targets of one dimension, got 2"):
-        neg_crps_scorer(line, x, 2.0 * x)
+
+
+def test_several_targets_have_the_mean_of_their_marginal_crps(rows: Rows) -> None:
+    x, _ = rows
+    y = 2.0 * x + np.random.default_rng(1).normal(size=x.shape)
+    both = LinearDensity(0.5).fit(x, y)
+    each = [neg_crps_scorer(LinearDensity(0.5).fit(x, column), x, column) for column in y.T]
+    assert_allclose(neg_crps_scorer(both, x, y), np.mean(each))
+    scores = cross_val_score(LinearDensity(0.5), x, y, scoring=neg_crps_scorer, cv=3)
+    assert np.isfinite(scores).all()
 
 
 def test_a_network_is_scored_alone_and_in_a_pipeline(fitted: Any, rows: Rows) -> None:

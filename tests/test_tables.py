@@ -128,6 +128,20 @@ class TestReadTable:
         with pytest.raises(ValueError, match="cannot be read as CSV"):
             read_table(csv)
 
+    @pytest.mark.parametrize(
+        ("encoding", "message"),
+        [
+            ("latin-1", r"not in UTF-8: byte 6, in line 2, is 0xf6.*iconv -f WINDOWS-1252 .*csv'"),
+            ("utf-16", r"is in UTF-16, not UTF-8; convert it with iconv -f UTF-16 -t UTF-8"),
+        ],
+    )
+    def test_other_encodings_are_named_with_a_remedy(
+        self, csv: Path, encoding: str, message: str
+    ) -> None:
+        csv.write_text("a,b\n1,ö\n", encoding=encoding)
+        with pytest.raises(ValueError, match=message):
+            read_table(csv)
+
     def test_missing_file(self, csv: Path) -> None:
         with pytest.raises(FileNotFoundError):
             read_table(csv)
@@ -262,7 +276,11 @@ class TestGridTable:
             (["a=0:1:3", "b=1", "c=1"], "'c' is not a feature of the model"),
             (["a=0:1:3", "a=1"], "'a' is named twice"),
             (["a=0:1", "b=1"], "must be NAME=START:STOP:COUNT"),
-            (["a=0:1:0", "b=1"], "must be NAME=START:STOP:COUNT"),
+            (
+                ["a=0:1:0", "b=1"],
+                "'a=0:1:0': COUNT, the number .* at least 1, got 0",
+            ),
+            (["a=0:1:-3", "b=1"], "must be at least 1, got -3"),
             (["a=nan:1:3", "b=1"], "of finite numbers"),
             (["a=0:inf:3", "b=1"], "of finite numbers"),
             (["a=x", "b=1"], "must be NAME=START:STOP:COUNT"),

@@ -23,15 +23,17 @@ if TYPE_CHECKING:
         losses,
         mixture,
         plotting,
+        scale,
         scorers,
         sequences,
+        serving,
         uncertainty,
     )
     from tfp_mdn.calibration import calibration_report
     from tfp_mdn.estimator import MDNRegressor
     from tfp_mdn.extraction import extract_parameters, to_distribution
     from tfp_mdn.losses import negative_log_likelihood
-    from tfp_mdn.mixture import MixtureParameters
+    from tfp_mdn.mixture import FamilyMixture, MixtureParameters
     from tfp_mdn.models import build_mdn
     from tfp_mdn.persistence import load, save
     from tfp_mdn.report import write_report
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from tfp_mdn.training import fit_mdn
 
 __all__ = [
+    "FamilyMixture",
     "MDNRegressor",
     "MixtureParameters",
     "__version__",
@@ -62,15 +65,18 @@ __all__ = [
     "negative_log_likelihood",
     "plotting",
     "save",
+    "scale",
     "scorers",
     "select_num_components",
     "sequences",
+    "serving",
     "to_distribution",
     "uncertainty",
     "write_report",
 ]
 
 _HOMES = {
+    "FamilyMixture": "mixture",
     "MDNRegressor": "estimator",
     "MixtureParameters": "mixture",
     "build_mdn": "models",
@@ -97,8 +103,10 @@ _MODULES = {
     "losses",
     "mixture",
     "plotting",
+    "scale",
     "scorers",
     "sequences",
+    "serving",
     "uncertainty",
 }
 

@@ -7,26 +7,36 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tfp_mdn._estimator_data import source_of_randomness
+from tfp_mdn._estimator_data import (
+    checked_targets,
+    reject_repeated_names,
+    reject_scalar,
+    source_of_randomness,
+)
 from tfp_mdn._estimator_files import SavableEstimator
 from tfp_mdn._validation import FloatArray
-from tfp_mdn.extraction import extract_parameters
-from tfp_mdn.mixture import MixtureParameters
+from tfp_mdn.extraction import AnyMixture, extract_parameters
 from tfp_mdn.uncertainty import Uncertainty, split_members, split_uncertainty
 
 __all__ = ["AnsweringEstimator"]
 
 
-class AnsweringEstimator(SavableEstimator):
+class AnsweringEstimator(RegressorMixin, SavableEstimator):
     """Estimator that answers from the mixture which its model gives for each row."""
 
     missing: str
 
-    def predict_parameters(self, X: ArrayLike) -> MixtureParameters:
-        """Return the mixture at each row of X (N, F), in units of y."""
+    def predict_parameters(self, X: ArrayLike) -> AnyMixture:
+        """Return the mixture at each row of X (N, F), in units of y.
+
+        It is a `FamilyMixture`, which answers the same questions, for other components than normal
+        ones.
+        """
         check_is_fitted(self, "model_")
+        reject_repeated_names("X", X)
         inputs = validate_data(self, X, dtype=np.float64, reset=False)
         return extract_parameters(self.model_, inputs)
 
@@ -36,6 +46,10 @@ class AnsweringEstimator(SavableEstimator):
         return_std: bool = False,  # noqa: FBT001, FBT002  scikit-learn's own signature
     ) -> FloatArray | tuple[FloatArray, FloatArray]:
         """Return the conditional mean, and the conditional standard deviation if asked for.
+
+        The standard deviation says little where a component of small weight is wide or far off,
+        as it counts by the square of its distance: it can be many times the half width of
+        `predict_interval`, which such a tail hardly moves.
 
         Args:
             X: Inputs of shape (N, F).
@@ -57,12 +71,22 @@ class AnsweringEstimator(SavableEstimator):
 
         Returns:
             Array (N,) for one level, (Q, N) for an array of them.
+
+        Raises:
+            ValueError: If y has several dimensions, whose quantiles
+                `predict_parameters(X).marginal(d).quantile(q)` returns, or a level is out of range.
         """
-        return self.predict_parameters(X).quantile(q)
+        return self._one_target(X, "quantile").quantile(q)
 
     def predict_interval(self, X: ArrayLike, coverage: float = 0.9) -> FloatArray:
-        """Return the central interval of that probability, (N, 2), in units of y, for D = 1."""
-        return self.predict_parameters(X).interval(coverage)
+        """Return the central interval of that probability, (N, 2), in units of y, for D = 1.
+
+        Raises:
+            ValueError: If y has several dimensions, whose intervals
+                `predict_parameters(X).marginal(d).interval(coverage)` returns, or `coverage` is not
+                between 0 and 1.
+        """
+        return self._one_target(X, "interval").interval(coverage)
 
     def sample(self, X: ArrayLike, size: int = 1, random_state: Any = None) -> FloatArray:
         """Draw `size` targets for each row of X (N, F); returns (S, N, D) in units of y."""
@@ -73,8 +97,28 @@ class AnsweringEstimator(SavableEstimator):
         """Return log p(y | x) of each row, (N,), in nats.
 
         With `missing="marginalise"`, that of the dimensions of y that are not NaN.
+
+        Raises:
+            ValueError: If `y` is one value for all rows, which `np.full(len(X), value)` spells out,
+                does not fit, or is not finite.
         """
+        reject_scalar("y", y)
         return self.predict_parameters(X).log_prob(y, missing=self.missing)
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return R² of the conditional mean, the mean over the dimensions of y.
+
+        It judges the mean alone; `log_prob(X, y).mean()` judges the density.
+
+        Args:
+            X: Inputs of shape (N, F).
+            y: Targets of shape (N,) or (N, D).
+            sample_weight: Weight of each row, (N,).
+
+        Raises:
+            ValueError: If `y` does not fit, or is not finite.
+        """
+        return float(super().score(X, checked_targets(y), sample_weight))
 
     def uncertainty(
         self, X: ArrayLike, *, size: int = 1000, random_state: Any = None
@@ -87,9 +131,10 @@ class AnsweringEstimator(SavableEstimator):
 
         Args:
             X: Inputs of shape (N, F).
-            size: Draws for each row that the entropies of a target of several dimensions are
-                estimated from.
-            random_state: Seed of the draws, or NumPy `RandomState`; None draws fresh ones.
+            size: Draws for each row that the entropies of a target of several dimensions, or of
+                other components than normal ones, are estimated from.
+            random_state: Seed of the draws, or NumPy `Generator` or `RandomState`; None draws
+                fresh ones.
 
         Returns:
             Variances in squared units of y, shaped as y was in `fit`, and entropies (N,) in nats.
@@ -111,6 +156,17 @@ class AnsweringEstimator(SavableEstimator):
             aleatoric=self._like_target(split.aleatoric),
             epistemic=self._like_target(split.epistemic),
         )
+
+    def _one_target(self, X: ArrayLike, question: str) -> AnyMixture:
+        """Return the mixtures, if their target has the one dimension that a question is for."""
+        parameters = self.predict_parameters(X)
+        if parameters.event_size > 1:
+            msg = (
+                f"predict_{question} is for a target of one dimension, got {parameters.event_size}."
+                f" For dimension d, call predict_parameters(X).marginal(d).{question}(...)."
+            )
+            raise ValueError(msg)
+        return parameters
 
     def _like_target(self, values: FloatArray) -> FloatArray:
         return values[:, 0] if self._target_ndim == 1 else values

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from tfp_mdn._validation import FloatArray, as_finite_array, reject_masked
+from tfp_mdn._validation import FloatArray, as_finite_array, check_finite, reject_masked
 from tfp_mdn.preprocessing import lattice_step
 
 __all__ = [
+    "check_flags",
     "checked_lattice",
     "checked_rows",
+    "checked_targets",
     "checked_validation_rows",
     "column_names",
+    "reject_repeated_names",
+    "reject_scalar",
     "source_of_randomness",
     "unchanged_if_it_fails",
     "weighted_rows",
@@ -45,6 +51,7 @@ def checked_rows(
             msg = f"{name} holds dates or times; turn them into numbers of a unit first."
             raise TypeError(msg)
         reject_masked(name, values)
+        reject_repeated_names(name, values)
     checks = {"ensure_min_samples": 2, **checks}
     filled, hidden = y, None
     if missing == "marginalise" and y is not None:
@@ -97,7 +104,9 @@ def checked_validation_rows(
     return inputs[labelled], targets[labelled]
 
 
-def checked_lattice(lattice: Any, targets: FloatArray, covariance_type: str) -> FloatArray | None:
+def checked_lattice(
+    lattice: Any, targets: FloatArray, covariance_type: str, component: str = "normal"
+) -> FloatArray | None:
     """Return the step to which each target was rounded, (D,), 0 for none; None if all are 0."""
     if lattice is None:
         return None
@@ -119,10 +128,16 @@ def checked_lattice(lattice: Any, targets: FloatArray, covariance_type: str) -> 
         _warn_of_values_between(steps, targets)
     if not steps.any():
         return None
+    if component != "normal":
+        msg = (
+            f"lattice needs component='normal', got {component!r}. Use normal components, or set "
+            "lattice=None."
+        )
+        raise ValueError(msg)
     if covariance_type == "full":
         msg = (
             "lattice needs covariance_type='diag', got 'full': a correlated normal has no closed "
-            "form for the probability of a box."
+            "form for the probability of a box. Set covariance_type='diag', or lattice=None."
         )
         raise ValueError(msg)
     return steps
@@ -167,6 +182,64 @@ def weighted_rows(
     return inputs[used], targets[used], weights[used]
 
 
+def checked_targets(y: Any) -> NDArray[Any]:
+    """Return targets to score a prediction against.
+
+    Raises:
+        ValueError: If there is one value instead of one a row, or values are NaN or infinite.
+    """
+    reject_scalar("y", y)
+    targets = check_array(y, dtype=None, ensure_2d=False, ensure_all_finite=False, input_name="y")
+    if targets.dtype.kind == "f":
+        check_finite("y", targets)
+    return targets
+
+
+def reject_scalar(name: str, value: Any) -> None:
+    """Raise if one number stands where there must be one for each row.
+
+    Raises:
+        ValueError: If it does.
+    """
+    if np.ndim(value) == 0:
+        msg = (
+            f"{name} must hold a value for each row of X, got {value!r}. To take it for all of "
+            f"them, pass np.full(len(X), {name})."
+        )
+        raise ValueError(msg)
+
+
+def check_flags(warm_start: Any, verbose: Any) -> None:
+    """Raise unless the arguments that switch something have one of their values.
+
+    Raises:
+        TypeError: If `warm_start` is neither True nor False.
+        ValueError: If `verbose` is not 0, 1 or 2.
+    """
+    if not isinstance(warm_start, bool | np.bool_):
+        msg = f"warm_start must be True or False, got {warm_start!r}."
+        raise TypeError(msg)
+    if not isinstance(verbose, bool | numbers.Integral) or verbose not in (0, 1, 2):
+        msg = f"verbose must be 0 (silent), 1 (a bar) or 2 (a line a check), got {verbose!r}."
+        raise ValueError(msg)
+
+
+def reject_repeated_names(name: str, table: Any) -> None:
+    """Raise if a data frame has two columns of one name.
+
+    Raises:
+        ValueError: If it has.
+    """
+    counts = Counter(getattr(table, "columns", ()))
+    twice = sorted(str(column) for column, count in counts.items() if count > 1)
+    if twice:
+        msg = (
+            f"{name} has more than one column named {', '.join(map(repr, twice))}. "
+            "Rename them, or leave out all but one."
+        )
+        raise ValueError(msg)
+
+
 def column_names(y: Any) -> list[str] | None:
     """Return the names of the targets if `y` is a data frame or a named series."""
     if hasattr(y, "columns"):
@@ -175,8 +248,25 @@ def column_names(y: Any) -> list[str] | None:
 
 
 def source_of_randomness(seed: Any) -> np.random.RandomState:
-    """Return a source of random numbers that is never NumPy's global one."""
-    return np.random.RandomState() if seed is None else check_random_state(seed)
+    """Return a source of random numbers that is never NumPy's global one.
+
+    A `Generator`, which scikit-learn refuses, is drawn from as a `RandomState` of its bits.
+
+    Raises:
+        ValueError: If it is no seed and no source of random numbers.
+    """
+    if seed is None:
+        return np.random.RandomState()
+    if isinstance(seed, np.random.Generator):
+        return np.random.RandomState(seed.bit_generator)
+    try:
+        return check_random_state(seed)
+    except ValueError as error:
+        msg = (
+            "random_state must be None, an integer from 0 to 2**32 - 1, a numpy.random.Generator "
+            f"or a numpy.random.RandomState, got {seed!r}."
+        )
+        raise ValueError(msg) from error
 
 
 @contextmanager

@@ -27,6 +27,7 @@ class SavableEstimator(BaseEstimator):
     model_: tf_keras.Model
     history_: dict[str, list[float]]
     target_names_: list[str] | None
+    num_rows_: int
     _target_ndim: int
 
     def save(
@@ -74,6 +75,7 @@ class SavableEstimator(BaseEstimator):
             "feature_names": None if names is None else names.tolist(),
             "target_names": self.target_names_,
             "target_ndim": self._target_ndim,
+            "rows": getattr(self, "num_rows_", None),
             "arguments": parameters,
             "history": self.history_,
         }
@@ -92,6 +94,8 @@ class SavableEstimator(BaseEstimator):
         estimator.n_features_in_ = model.input_shape[-1]
         estimator._target_ndim = metadata["target_ndim"]
         estimator.target_names_ = metadata["target_names"]
+        if metadata.get("rows") is not None:  # older directories do not say
+            estimator.num_rows_ = metadata["rows"]
         if metadata["feature_names"] is not None:
             estimator.feature_names_in_ = np.asarray(metadata["feature_names"], dtype=object)
         return estimator

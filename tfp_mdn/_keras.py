@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -11,6 +11,7 @@ import tf_keras
 __all__ = [
     "check_input_shape",
     "check_target_shape",
+    "checked_activation",
     "checked_callbacks",
     "reject_keras3",
     "reject_keras3_in_model",
@@ -89,6 +90,27 @@ def reject_keras3_in_model(name: str, model: Any) -> None:
     for layer in model._flatten_layers():
         for node in layer._inbound_nodes:
             reject_keras3(name, node.call_args, node.call_kwargs)
+
+
+def checked_activation(activation: Any) -> Callable[[Any], Any]:
+    """Return an activation of tf_keras from its name, or the function itself; None is linear.
+
+    Raises:
+        TypeError: If it is neither a name nor a function, or comes from Keras 3.
+        ValueError: If tf_keras knows no activation of that name.
+    """
+    reject_keras3("activation", activation)
+    known = "such as 'gelu', 'relu', 'elu', 'tanh' or 'swish'"
+    if not (activation is None or isinstance(activation, str | dict) or callable(activation)):
+        msg = f"activation must be a function, or the name of one, {known}, got {activation!r}."
+        raise TypeError(msg)
+    try:
+        return tf_keras.activations.get(activation)
+    except ValueError as error:
+        if not isinstance(activation, str):
+            raise
+        msg = f"activation must be one that tf_keras.activations has, {known}, got {activation!r}."
+        raise ValueError(msg) from error
 
 
 def checked_callbacks(callbacks: Any) -> list[Any]:

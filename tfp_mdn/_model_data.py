@@ -57,6 +57,8 @@ def checked_data(
                 "Convert it first, for instance with y.astype('float32')."
             )
             raise TypeError(msg)
+        if hasattr(model.layers[-1], "check_targets"):
+            model.layers[-1].check_targets(f"{prefix}y", target)
     # Keras rounds arrays to float32, but not tensors: where the model computes in float64, a target
     # or an input of 1e9 + 1 would lose its last digits without a word.
     if model.inputs and model.inputs[0].dtype == tf.float64:

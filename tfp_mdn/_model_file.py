@@ -76,7 +76,7 @@ def read_model_file(path: Path, written: Any = None) -> tf_keras.Model:
     """
     _check(path)
     try:
-        model = tf_keras.models.load_model(path, safe_mode=True)
+        model = tf_keras.models.load_model(path, _functions_by_bare_name(), safe_mode=True)
         if not isinstance(model, tf_keras.Model):
             raise TypeError(f"it holds a {type(model).__name__}, not a model")
     except Exception as error:
@@ -171,6 +171,24 @@ def _named_objects(config: Any) -> Iterator[dict[str, Any]]:
             yield from _named_objects(value)
 
 
+def _functions_by_bare_name() -> dict[str, Any]:
+    """Return the registered functions without their package: so tf_keras 2.18 names them in a file.
+
+    A name that tf_keras has itself means what tf_keras has.
+    """
+    own = (tf_keras.activations, tf_keras.losses, tf_keras.metrics)
+    bare = {
+        name.rpartition(">")[2]: registered
+        for name, registered in tf_keras.saving.get_custom_objects().items()
+        if callable(registered) and not isinstance(registered, type)
+    }
+    return {
+        name: function
+        for name, function in bare.items()
+        if not any(hasattr(module, name) for module in own)
+    }
+
+
 def _is_allowed(entry: dict[str, Any]) -> bool:
     module, name = entry.get("module", ""), entry["class_name"]
     registered, inner = entry.get("registered_name"), entry.get("config")
@@ -181,6 +199,8 @@ def _is_allowed(entry: dict[str, Any]) -> bool:
         function = str(inner.get("function")) if isinstance(inner, dict) else ""
         return function.startswith(_SAFE_OPERATIONS) or function in _SAFE_FUNCTIONS
     if name == "function":
+        if isinstance(inner, str) and inner in _functions_by_bare_name():
+            return True
         name = registered = inner
     known = isinstance(registered, str) and tf_keras.saving.get_registered_object(registered)
     if known:

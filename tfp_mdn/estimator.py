@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import tf_keras
 from numpy.typing import ArrayLike
-from sklearn.base import RegressorMixin
 
 from tfp_mdn._defaults import Defaults, defaults_for
 from tfp_mdn._estimator_answers import AnsweringEstimator
 from tfp_mdn._estimator_data import (
+    check_flags,
     checked_lattice,
     checked_rows,
     checked_validation_rows,
@@ -26,15 +26,19 @@ from tfp_mdn._keras import checked_callbacks
 from tfp_mdn._neighbours import Scatter, scatter_of
 from tfp_mdn._validation import FloatArray, as_choice
 from tfp_mdn.assembly import assemble, check_same_structure, standard_rows
+from tfp_mdn.layers import head_class
 from tfp_mdn.member_training import train_with_recipe
 from tfp_mdn.recipe import Recipe
 
 __all__ = ["MDNRegressor"]
 
-_STRUCTURE = ("num_components", "ensemble_size", "hidden_units", "activation", "covariance_type")
+_STRUCTURE = (
+    *("num_components", "ensemble_size", "hidden_units", "activation", "covariance_type"),
+    "component",
+)
 
 
-class MDNRegressor(RegressorMixin, AnsweringEstimator):
+class MDNRegressor(AnsweringEstimator):
     """Mixture density network with the interface of a scikit-learn regressor.
 
     `fit` standardises inputs and targets, adds to each input its place among quantiles, and trains
@@ -48,11 +52,18 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
         hidden_units: Units of each hidden layer; None takes three layers of 32, or of 64 from 2000
             rows on. Wider layers learned no better.
         ensemble_size: Number of networks M, whose mixtures become one of M K components. Five win
-            0.01 to 0.3 nats over one, for less than five times the time.
+            0.01 to 0.3 nats over one, for less than five times the time. Far outside the training
+            rows a single network is about as certain as inside, whatever it answers. Members
+            disagree there, which widens their mixture: a hint of doubt, no bound on the error.
         activation: Activation of the hidden layers; a smooth one gives smooth parameters over x.
         covariance_type: "diag": the dimensions of y are independent within a component; "full":
             each component has a covariance matrix, which learns targets that move together with
             fewer components.
+        component: Density of a component: "normal"; "student_t" or "logistic" for targets with
+            outliers; "lognormal" for targets above 0, learned on a logarithmic scale;
+            "truncated_normal" for targets of at least 0. All but "normal" need
+            `covariance_type="diag"` and no `lattice`; `predict_parameters` then returns a
+            `FamilyMixture`.
         num_intervals: Intervals between quantiles that each feature is placed in, which lets the
             network bend as sharply as trees do; 1 leaves the features as they are. None takes 8 to
             64, fewer for many features: more where there are more rows, fewer where their
@@ -86,8 +97,8 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
             depend on its value. `log_prob` then takes such rows too.
         warm_start: Whether a further `fit` goes on from the weights of the last one, and keeps its
             units, intervals and floor.
-        random_state: Seed, or NumPy `RandomState`, of the split, the start and the training; None
-            draws a fresh one and leaves NumPy's global state alone.
+        random_state: Seed, or NumPy `Generator` or `RandomState`, of the split, the start and the
+            training; None draws a fresh one and leaves NumPy's global state alone.
         verbose: 0 is silent, 1 shows a bar with the losses and the time left, 2 prints a line at
             each check.
 
@@ -96,6 +107,7 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
         history_: Dictionary of lists: `step`, `loss` on the training rows and `val_loss` on the
             held-out rows, means over the members, in nats per row in units of y, without a unit
             for targets on a `lattice`.
+        num_rows_ (int): Number of rows that were learned from or held out.
         n_features_in_ (int): Number of features F.
         feature_names_in_ (np.ndarray): Names of the features, if X was a data frame.
         target_names_ (list[str] | None): Names of the targets, if y was a data frame or a named
@@ -117,6 +129,7 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
         ensemble_size: int = 5,
         activation: str = "gelu",
         covariance_type: str = "diag",
+        component: str = "normal",
         num_intervals: int | None = None,
         min_scale: float = 1e-3,
         learning_rate: float = 1e-2,
@@ -137,6 +150,7 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
         self.ensemble_size = ensemble_size
         self.activation = activation
         self.covariance_type = covariance_type
+        self.component = component
         self.num_intervals = num_intervals
         self.min_scale = min_scale
         self.learning_rate = learning_rate
@@ -189,19 +203,22 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation_data: Any, callbacks: Any
     ) -> None:
+        check_flags(self.warm_start, self.verbose)
         goes_on = self.warm_start and hasattr(self, "model_")
         names = column_names(y)
         missing = as_choice("missing", self.missing, ("error", "marginalise"))
         inputs, targets, ndim = checked_rows(self, X, y, missing=missing, reset=not goes_on)
+        head = head_class(self.covariance_type, self.component)
+        head.check_targets("y", targets)
         inputs, targets, weights = weighted_rows(inputs, targets, sample_weight)
         rng = source_of_randomness(self.random_state)
-        scatter = _scatter_of_seen(inputs, targets, rng)
+        scatter = _scatter_of_seen(inputs, head.transformed(targets), rng)
         settings = self._settings(defaults_for(len(inputs), inputs.shape[1], scatter))
         recipe = Recipe(**{field.name: settings[field.name] for field in fields(Recipe)})
         # Drawn in any case, so that a fit that goes on holds out the same rows.
         seed = int(rng.randint(2**31 - 1))
         structure = {name: settings[name] for name in _STRUCTURE}
-        lattice = checked_lattice(self.lattice, targets, self.covariance_type)
+        lattice = checked_lattice(self.lattice, targets, self.covariance_type, self.component)
         if goes_on:
             model = self.model_
             if self.hidden_units is None:
@@ -222,6 +239,7 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
         held_out = None
         if validation_data is not None:
             judged = checked_validation_rows(self, validation_data, targets.shape[1], missing)
+            head.check_targets("y of validation_data", judged[1])
             held_out = standard_rows(model, *judged, np.ones(len(judged[0])))
         self.history_ = train_with_recipe(
             model,
@@ -234,6 +252,7 @@ class MDNRegressor(RegressorMixin, AnsweringEstimator):
             verbose=self.verbose,
         )
         self.model_, self._target_ndim, self.target_names_ = model, ndim, names
+        self.num_rows_ = len(inputs)
 
     def _settings(self, defaults: Defaults) -> dict[str, Any]:
         """Return the arguments, with the defaults of these rows in place of None."""

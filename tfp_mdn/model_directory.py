@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tfp_mdn._placing import writable_place
+from tfp_mdn._validation import as_path
 from tfp_mdn._version import __version__
 
 __all__ = [
@@ -52,6 +53,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         the caller of `save` gave), and for an estimator its `arguments` and `history`.
 
     Raises:
+        TypeError: If `path` is no path.
         FileNotFoundError: If there is no such directory.
         ValueError: If it is not a saved model, is damaged, or comes from a newer version.
 
@@ -63,7 +65,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         ...     read_metadata(f"{folder}/model")["extras"]
         {'unit': 'minutes'}
     """
-    directory = Path(path)
+    directory = as_path("path", path)
     if not directory.exists():
         msg = f"there is no saved model at {directory}{_hint_of_remains(directory)}."
         raise FileNotFoundError(msg)
@@ -142,10 +144,11 @@ def check_place(path: str | os.PathLike[str]) -> Path:
     Called before a long training, it spares the disappointment afterwards.
 
     Raises:
+        TypeError: If `path` is no path.
         FileExistsError: If `path` exists and is not a saved model.
         OSError: If nothing can be written beside it.
     """
-    target = Path(path).absolute()
+    target = as_path("path", path).absolute()
     if target.exists() and not target.is_symlink() and not _may_be_replaced(target):
         msg = (
             f"{target} exists and is not a saved tfp_mdn model, or holds other files too; "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import tf_keras
@@ -18,6 +17,7 @@ from tfp_mdn._model_file import (
     write_model_file,
 )
 from tfp_mdn._placing import placed_whole
+from tfp_mdn._validation import as_path
 from tfp_mdn.model_directory import (
     MODEL_FILE,
     SCHEMA_VERSION,
@@ -60,7 +60,8 @@ def save(
             `tfp_mdn.model_directory.read_metadata` returns it as `["extras"]`, without TensorFlow.
 
     Raises:
-        TypeError: If the object is of another kind, or `extras` is not plain JSON.
+        TypeError: If the object is of another kind, `path` is no path, or `extras` is not plain
+            JSON.
         ValueError: If the model is not built yet, or has a part that could not be loaded safely.
         FileExistsError: If `path` exists and is not a saved model, or is a symbolic link.
         OSError: If the directory cannot be written.
@@ -96,11 +97,12 @@ def load(path: str | os.PathLike[str]) -> Any:
         The model, compiled as it was, or the estimator.
 
     Raises:
+        TypeError: If `path` is no path.
         FileNotFoundError: If there is no such directory.
         ValueError: If it is not a saved model, is damaged, comes from a newer version, or names
             something that may not be loaded.
     """
-    directory = Path(path)
+    directory = as_path("path", path)
     metadata = read_metadata(directory)
     kind = metadata["kind"]
     if kind not in ["model", *_ESTIMATORS]:

@@ -60,22 +60,29 @@ def neg_log_likelihood_scorer(
 def neg_crps_scorer(
     estimator: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Return minus the mean continuous ranked probability score, for targets of one dimension.
+    """Return minus the mean continuous ranked probability score.
 
-    See `tfp_mdn.mixture.scores.crps`. It forgives outliers more readily than the likelihood.
+    See `tfp_mdn.mixture.scores.crps`. It forgives outliers more readily than the likelihood. For
+    several targets it is the mean of their marginal scores,
+
+        −(1/(N D)) Σₙ Σ_d CRPS(p_d(· | xₙ), y_nd),
+
+    which is proper, as each term is: in expectation, no density scores better than the true one.
+    But all densities with the same marginals score alike, and targets in a larger unit count more.
+    How targets depend on each other is seen by `neg_log_likelihood_scorer`.
 
     Args:
         estimator: Fitted estimator with `predict_parameters`, or a pipeline that ends in one.
         X: Inputs (N, F).
-        y: Targets (N,) or (N, 1).
+        y: Targets (N,) or (N, D).
         sample_weight: Weight of each row in the mean, (N,), at least 0; None weighs all alike.
 
     Returns:
-        Minus the mean, at most 0, in the target's units.
+        Minus the mean, at most 0, in the units of the targets.
 
     Raises:
         TypeError: If the estimator predicts no density in y's units.
-        ValueError: If D is not 1, or `y` or `sample_weight` does not fit.
+        ValueError: If `y` or `sample_weight` does not fit.
 
     References:
         T. Gneiting, A. E. Raftery (2007), Strictly proper scoring rules, prediction, and
@@ -90,13 +97,8 @@ def neg_crps_scorer(
         -0.2337
     """
     parameters, targets = _predicted(estimator, X, y)
-    if parameters.event_size != 1:
-        msg = (
-            "neg_crps_scorer is for targets of one dimension, got "
-            f"{parameters.event_size}. Use neg_log_likelihood_scorer."
-        )
-        raise ValueError(msg)
-    return -_mean(parameters.crps(targets), sample_weight)
+    scores = [parameters.marginal(place).crps(target) for place, target in enumerate(targets.T)]
+    return -_mean(np.mean(scores, axis=0), sample_weight)
 
 
 def _predicted(estimator: Any, X: Any, y: ArrayLike) -> tuple[MixtureParameters, FloatArray]:

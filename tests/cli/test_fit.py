@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def test_json_says_what_was_done(
     assert summary == {
         **{"model": str(place), "rows": 118, "rows_dropped": 2, "columns": ["distance", "color"]},
         **{"categories": {"color": ["green", "yellow"]}, "targets": ["fare"], "members": 1},
-        **{"components": 2, "steps": 5, "seed": 0},
+        **{"components": 2, "component": "normal", "steps": 5, "stopped_early": False, "seed": 0},
     }
     assert captured.err == "2 of 120 rows left out for missing values: 'color' 2\n"
 
@@ -98,6 +99,20 @@ def test_quiet_says_nothing(
     assert run("fit", fares, *arguments, "--quiet") == 0
     captured = capsys.readouterr()
     assert captured.out + captured.err == ""
+
+
+def test_tells_that_training_ended_early(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    table = tmp_path / "noise.csv"
+    pd.DataFrame(rng.normal(size=(60, 2)), columns=["x", "y"]).to_csv(table, index=False)
+    arguments = ("--target", "y", "-o", tmp_path / "m", "--members", "1", "--steps", "4000")
+    assert run("fit", table, *arguments) == 0
+    printed = capsys.readouterr().out
+    steps = re.search(r"(\d+) steps \(ended early: no better for 20 checks\)\n", printed)
+    assert steps is not None
+    assert int(steps[1]) < 4000
 
 
 class TestRefusals:
@@ -117,8 +132,13 @@ class TestRefusals:
             ("x,y\n1,2\n", ["--target", "y", "--hidden", "8,no"], "'8,no' is not a list"),
             ("x,y\n1,2\n", ["--target", "y", "--hidden", "8,0"], "'8,0' is not a list"),
             ("x,y\n1,2\n", ["--target", "y", "--validation-fraction", "1"], "0.0<x<1.0"),
-            ("x,y\n1,2\n", ["--target", "y"], "minimum of 2"),
-            (",x,y\n1,1,2\n2,3,4\n", ["--target", "y"], "--ignore 'Unnamed: 0'"),
+            ("x,y\n1,2\n", ["--target", "y"], "has one row to learn from; a fit takes two"),
+            (
+                ",x,,y\n1,1,2,2\n2,3,4,4\n",
+                ["--target", "y"],
+                "2 column(s) without a name, often row numbers. Leave out with "
+                "--ignore 'Unnamed: 0' --ignore 'Unnamed: 2', or name them",
+            ),
             (
                 "x,y\nred,1\nblue,2\n",
                 ["--target", "y"],
@@ -253,10 +273,15 @@ class TestOlderModel:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Shells let what they start in the background ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        time.sleep(seconds)
-        process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=60)
+        try:
+            time.sleep(seconds)
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
         assert (process.returncode, out) == (1, "")
         assert error.strip() == "tfp-mdn: interrupted; nothing was written"
         assert contents(model) == before

@@ -75,8 +75,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         # The reader, such as `head`, has all it wanted.
         _drop_standard_output()
         return _FAILED
-    except (click.Abort, KeyboardInterrupt):
-        return _complain("interrupted; nothing was written", _FAILED)
+    except (click.Abort, KeyboardInterrupt) as error:
+        return _complain(f"interrupted; {str(error) or 'nothing was written'}", _FAILED)
     except click.UsageError as error:
         return _complain(f"{error.format_message().rstrip('.')}.{_advice(error)}", _REFUSED)
     except click.ClickException as error:

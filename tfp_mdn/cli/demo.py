@@ -44,7 +44,7 @@ def demo(output: Path, seed: int) -> None:
     # A single network, whose components can be told apart in a picture.
     settings = {"num_components": _COMPONENTS, "ensemble_size": 1, "random_state": seed}
     place = output / "model"
-    model = fit_model(rows.inputs, rows.targets, place, columns=columns, **settings)
+    model, _ = fit_model(rows.inputs, rows.targets, place, columns=columns, **settings)
     low, high = rows.inputs["waiting"].min(), rows.inputs["waiting"].max()
     grid = grid_table([f"waiting={low}:{high}:{GRID_ROWS}"], ["waiting"])
     table = beside_rows(grid, model.predict_parameters(grid).to_dataframe())

@@ -13,8 +13,16 @@ from tfp_mdn.cli.options import json_option, model_argument
 
 __all__ = ["info"]
 
-# How the layers of interest are named in the file of a model, and what they say of covariances.
-_HEADS = {"tfp_mdn>MixtureNormal": "diag", "tfp_mdn>MixtureMultivariateNormal": "full"}
+# How the layers of interest are named in the file of a model, and what they say of components and
+# their covariances.
+_HEADS = {
+    "tfp_mdn>MixtureNormal": ("normal", "diag"),
+    "tfp_mdn>MixtureMultivariateNormal": ("normal", "full"),
+    "tfp_mdn>MixtureStudentT": ("student_t", "diag"),
+    "tfp_mdn>MixtureLogistic": ("logistic", "diag"),
+    "tfp_mdn>MixtureLogNormal": ("lognormal", "diag"),
+    "tfp_mdn>MixtureTruncatedNormal": ("truncated_normal", "diag"),
+}
 _MEMBERS = "tfp_mdn>MemberNetwork"
 
 
@@ -71,7 +79,8 @@ def _network(file: Path) -> dict[str, Any]:
         "event_size": None if event_shape is None else (event_shape or [1])[0],
         "num_components": mixture.get("num_components"),
         "num_members": members.get("ensemble_size", 1),
-        "covariance_type": None if head is None else _HEADS[head],
+        "component": None if head is None else _HEADS[head][0],
+        "covariance_type": None if head is None else _HEADS[head][1],
     }
 
 
@@ -94,6 +103,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         members = facts["num_members"]
         each = f" ({members} members of {facts['num_components'] // members})"
         yield "components", f"{facts['num_components']}{each if members > 1 else ''}"
+        yield "density", facts["component"]
         yield "covariance", facts["covariance_type"]
     yield "created", facts["created"] or "not known (written by an older version)"
     yield "size", f"{facts['bytes']:,} bytes"

@@ -87,7 +87,7 @@ def fit_model(
     columns: Columns,
     weights: Any = None,
     **settings: Any,
-) -> MDNRegressor:
+) -> tuple[MDNRegressor, bool]:
     """Train and save a model, once it is known that it can be saved.
 
     Args:
@@ -98,6 +98,9 @@ def fit_model(
         weights: Weight of each row, or None.
         **settings: Arguments of `MDNRegressor`.
 
+    Returns:
+        The model, and whether its training ended before the last step for want of progress.
+
     Raises:
         click.Abort: If training was interrupted; nothing is saved then.
     """
@@ -107,20 +110,23 @@ def fit_model(
     from tfp_mdn._startup import import_quietly
 
     import_quietly()
+    import tf_keras
+
     from tfp_mdn.callbacks import ProgressBar
     from tfp_mdn.estimator import MDNRegressor
 
     model = MDNRegressor(**settings)
     bar = None if is_quiet() else ProgressBar()
+    watcher = bar or tf_keras.callbacks.Callback()  # is told how many checks there would be
     try:
         with _interruption_ends_it():
-            model.fit(inputs, outputs, weights, callbacks=[] if bar is None else [bar])
+            model.fit(inputs, outputs, weights, callbacks=[watcher])
     finally:
         if bar is not None:
             bar.close()
     extras = {_CATEGORIES: columns.to_dict()} if columns.categories else None
     model.save(place, extras=extras)
-    return model
+    return model, len(model.history_["step"]) < watcher.params["epochs"]
 
 
 def held_out_score(model: MDNRegressor) -> float:

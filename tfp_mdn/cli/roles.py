@@ -54,9 +54,10 @@ def features_of(
         raise click.UsageError(message)
     unnamed = [name for name in names if name.startswith("Unnamed: ")]
     if unnamed and not features:
+        ignored = " ".join(f"--ignore '{name}'" for name in unnamed)
         message = (
-            f"{source} has a column without a name, often row numbers. Leave it out with "
-            f"--ignore '{unnamed[0]}', or give it a name."
+            f"{source} has {len(unnamed)} column(s) without a name, often row numbers. Leave out "
+            f"with {ignored}, or name them in the header line."
         )
         raise click.UsageError(message)
     return names

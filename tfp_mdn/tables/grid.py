@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfp_mdn._validation import as_real, as_whole_number
+from tfp_mdn._validation import as_real
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,10 +81,13 @@ def _axis(text: str, value: str) -> Any:
             return np.array([as_real("VALUE", float(value))])
         start, stop = (as_real("START or STOP", float(number)) for number in parts[:2])
         (number,) = parts[2:]
-        count = as_whole_number("COUNT", int(number))
+        count = int(number)
     except ValueError as error:
         msg = f"--grid {text!r} must be NAME=START:STOP:COUNT or NAME=VALUE, of finite numbers."
         raise ValueError(msg) from error
+    if count < 1:
+        msg = f"--grid {text!r}: COUNT, the number of values, must be at least 1, got {count}."
+        raise ValueError(msg)
     if count > _MOST_ROWS:
         msg = f"--grid {text!r} asks for {count} rows, more than {_MOST_ROWS}; make it coarser."
         raise ValueError(msg)

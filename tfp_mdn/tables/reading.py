@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -26,6 +27,7 @@ NEEDS_PYARROW = 'Parquet needs pyarrow: pip install "tfp-mdn[parquet]"'
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
 _PARQUET_MAGIC = b"PAR1"
+_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 
@@ -157,15 +159,28 @@ def _read_csv(content: bytes, source: str, separator: str | None) -> pd.DataFram
 
 
 def _decoded(content: bytes, source: str) -> str:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        msg = f"{source} cannot be read as CSV: it is binary, or not in UTF-8."
-        raise ValueError(msg) from error
-    if "\0" in text:
+    if content.startswith(_UTF_16_MARKS):
+        msg = f"{source} is in UTF-16, not UTF-8; {_conversion('UTF-16', source)}"
+        raise ValueError(msg)
+    if b"\0" in content:
         msg = f"{source} cannot be read as CSV: it is binary."
         raise ValueError(msg)
-    return text
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        msg = (
+            f"{source} is not in UTF-8: byte {error.start}, in line {line}, is "
+            f"0x{error.object[error.start]:02x}. If it is Latin-1, as from older spreadsheets, "
+            f"{_conversion('WINDOWS-1252', source)}"
+        )
+        raise ValueError(msg) from error
+
+
+def _conversion(encoding: str, source: str) -> str:
+    """Return how a file of another encoding becomes one that can be read."""
+    name = "FILE" if source == source_name("-") else f"'{source}'"
+    return f"convert it with iconv -f {encoding} -t UTF-8 {name} > new.csv."
 
 
 def _check_separator(text: str, source: str) -> None:
