@@ -33,8 +33,8 @@ test: $(READY)  ## Run the fast tests
 test-all: $(READY)  ## Run all tests, those that train to quality too, but for the browser's
 	$(PYTEST) -m 'not browser'
 
-test-browser: $(READY)  ## Open reports in Chromium, with its driver from the packages of Debian
-	$(BIN)/python -m pytest -m browser tests/test_report_page.py
+test-browser: $(READY)  ## Open report and server in Chromium, with its driver from the packages of Debian
+	$(BIN)/python -m pytest -m browser tests/test_report_page.py tests/serving/test_page.py
 
 matrix: $(UV)  ## Run the fast tests on the oldest and the newest packages, for each Python found
 	@failed=; for python in $(PYTHONS); do \

@@ -1,4 +1,4 @@
-"""What every test shares: settings of the property tests, fresh processes, a fitted estimator."""
+"""What every test shares: settings of property tests, fresh processes, a browser, an estimator."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 # A time limit per example would make the result depend on how busy the machine is.
 settings.register_profile("deterministic", derandomize=True, deadline=None, max_examples=50)
@@ -68,3 +71,23 @@ def quick_fit(rows: tuple[np.ndarray, np.ndarray]) -> Callable[..., Any]:
 def fitted(quick_fit: Callable[..., Any]) -> Any:
     """Return an estimator fitted to `rows`; no test may change it."""
     return quick_fit()
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """Start Chromium, without a window."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for flag in (
+        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run"),
+        *("disable-background-networking", "disable-component-update", "disable-sync"),
+        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService("/usr/bin/chromedriver")
+    browser = webdriver.Chrome(options=options, service=service)
+    yield browser
+    browser.quit()
