@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SavedModel", "fit_model", "held_out_score", "load_model", "open_model"]
 
-# Under this name the directory of a model keeps the categories of its columns.
-_CATEGORIES = "categories"
-
 
 @final
 @dataclass(frozen=True)
@@ -63,14 +60,14 @@ def open_model(path: Path) -> SavedModel:
         ValueError: If it is damaged.
     """
     from tfp_mdn.model_directory import read_metadata
-    from tfp_mdn.tables import Columns
+    from tfp_mdn.tables import CATEGORIES, Columns
 
     metadata = read_metadata(path)
     features, targets = metadata["feature_names"], metadata["target_names"]
     if features is None or targets is None:
         message = f"{path} was fitted without column names; fit it with tfp-mdn or data frames."
         raise click.UsageError(message)
-    columns = Columns.from_features(features, metadata["extras"].get(_CATEGORIES))
+    columns = Columns.from_features(features, metadata["extras"].get(CATEGORIES))
     return SavedModel(path, columns, targets)
 
 
@@ -114,6 +111,7 @@ def fit_model(
 
     from tfp_mdn.callbacks import ProgressBar
     from tfp_mdn.estimator import MDNRegressor
+    from tfp_mdn.tables import CATEGORIES
 
     model = MDNRegressor(**settings)
     bar = None if is_quiet() else ProgressBar()
@@ -124,7 +122,7 @@ def fit_model(
     finally:
         if bar is not None:
             bar.close()
-    extras = {_CATEGORIES: columns.to_dict()} if columns.categories else None
+    extras = {CATEGORIES: columns.to_dict()} if columns.categories else None
     model.save(place, extras=extras)
     return model, len(model.history_["step"]) < watcher.params["epochs"]
 

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from tfp_mdn.model_directory import read_metadata
-from tfp_mdn.tables import Columns
+from tfp_mdn.tables import CATEGORIES, Columns
 
 __all__ = ["LoadedModel", "columns_of", "load_model"]
-
-# Under this name the shell tool keeps the categories of a model's columns beside it.
-_CATEGORIES = "categories"
 
 
 @final
@@ -57,7 +54,7 @@ def columns_of(model: Any, features: Sequence[str] | None) -> tuple[Columns, lis
     if isinstance(model, str | os.PathLike):
         metadata = read_metadata(model)
         known, targets = metadata["feature_names"], metadata["target_names"]
-        categories = metadata["extras"].get(_CATEGORIES)
+        categories = metadata["extras"].get(CATEGORIES)
     else:
         known, targets = getattr(model, "feature_names_in_", None), None
         known = None if known is None else [str(name) for name in known]

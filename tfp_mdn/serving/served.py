@@ -20,12 +20,9 @@ from tfp_mdn.extraction import extract_parameters
 from tfp_mdn.mixture import MixtureParameters
 from tfp_mdn.model_directory import read_metadata
 from tfp_mdn.preprocessing import Standardize
-from tfp_mdn.tables import Columns
+from tfp_mdn.tables import CATEGORIES, Columns
 
 __all__ = ["ServedModel", "arrays_of"]
-
-# Under this name the shell tool keeps the categories of columns in the directory of a model.
-_CATEGORIES = "categories"
 
 
 @final
@@ -66,7 +63,7 @@ class ServedModel:
         categories = None
         if isinstance(model, str | os.PathLike):
             path = Path(model)
-            categories = read_metadata(path)["extras"].get(_CATEGORIES)
+            categories = read_metadata(path)["extras"].get(CATEGORIES)
             model = persistence.load(path)
         features, targets = None, None
         network, kind = model, "model"

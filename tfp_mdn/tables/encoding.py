@@ -20,7 +20,10 @@ from tfp_mdn.tables.columns import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Columns"]
+__all__ = ["CATEGORIES", "Columns"]
+
+# Under this name the directory of a model keeps the categories of its columns.
+CATEGORIES = "categories"
 
 # One-hot features for more than this would be a table of their own; such a column is a name.
 _MOST_CATEGORIES = 100
