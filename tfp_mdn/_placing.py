@@ -10,11 +10,24 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-__all__ = ["placed_whole", "writable_place"]
+__all__ = ["as_path", "placed_whole", "writable_place"]
 
 # Arguments of Linux's renameat2 and of macOS' renamex_np that swap two names in one step.
 _AT_FDCWD, _RENAME_EXCHANGE, _RENAME_SWAP = -100, 2, 2
+
+
+def as_path(name: str, value: Any) -> Path:
+    """Return a path.
+
+    Raises:
+        TypeError: If `value` is neither text nor an object with a path.
+    """
+    if isinstance(value, str | os.PathLike) and not isinstance(os.fspath(value), bytes):
+        return Path(value)
+    msg = f"{name} must be a path, as text or pathlib.Path, got {value!r}."
+    raise TypeError(msg)
 
 
 def writable_place(path: str | os.PathLike[str]) -> Path:

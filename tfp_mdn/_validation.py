@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +17,6 @@ __all__ = [
     "as_finite_array",
     "as_float_array",
     "as_generator",
-    "as_path",
     "as_real",
     "as_real_array",
     "as_rows",
@@ -222,18 +219,6 @@ def as_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
         return value
     msg = f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}."
     raise ValueError(msg)
-
-
-def as_path(name: str, value: Any) -> Path:
-    """Return a path.
-
-    Raises:
-        TypeError: If `value` is neither text nor an object with a path.
-    """
-    if isinstance(value, str | os.PathLike) and not isinstance(os.fspath(value), bytes):
-        return Path(value)
-    msg = f"{name} must be a path, as text or pathlib.Path, got {value!r}."
-    raise TypeError(msg)
 
 
 def as_generator(name: str, rng: np.random.Generator | int | None) -> np.random.Generator:

@@ -17,8 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tfp_mdn._placing import writable_place
-from tfp_mdn._validation import as_path
+from tfp_mdn._placing import as_path, writable_place
 from tfp_mdn._version import __version__
 
 __all__ = [

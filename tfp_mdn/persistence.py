@@ -16,8 +16,7 @@ from tfp_mdn._model_file import (
     read_model_file,
     write_model_file,
 )
-from tfp_mdn._placing import placed_whole
-from tfp_mdn._validation import as_path
+from tfp_mdn._placing import as_path, placed_whole
 from tfp_mdn.model_directory import (
     MODEL_FILE,
     SCHEMA_VERSION,

@@ -37,7 +37,7 @@ def test_info_tells_what_is_there_without_tensorflow(run_python: Callable[..., s
     assert lines["components"] == "4 (2 members of 2)"
     assert lines["covariance"] == "diag"
     assert lines["created"] == "not known (written by an older version)"
-    assert "tensorflow 2.21.0" in lines["versions"]
+    assert "tensorflow 2.18.0" in lines["versions"]
 
 
 def test_info_as_json(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
