@@ -17,6 +17,7 @@ from tfp_mdn import conformal
 from tfp_mdn.conformal import _content
 from tfp_mdn.conformal._rank import num_left_out
 from tfp_mdn.mixture import MixtureParameters
+from tfp_mdn.mixture.family_mixture import FamilyMixture
 
 # Of 20 rows that are exchangeable, a cut at the second lowest score of 19 leaves out a tenth.
 NUM_ROWS, COVERAGE, REPEATS = 19, 0.9, 300
@@ -288,3 +289,40 @@ calibrate_estimator: Any = conformal.calibrate_estimator
 def test_bad_input(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("family", ["student_t", "logistic", "lognormal", "truncated_normal"])
+def test_mixtures_of_other_components_are_calibrated(family: str) -> None:
+    rng = np.random.default_rng(4)
+    shape = (400, 3, 1)
+    parameters = FamilyMixture(
+        family,
+        rng.dirichlet([2.0] * 3, 400),
+        rng.normal(1.0, 1.0, shape),
+        rng.uniform(0.2, 0.8, shape),
+        df=np.full(shape, 3.0) if family == "student_t" else None,
+    )
+    y = parameters.sample(1, rng=5)[0]
+    content = _content.exact(parameters, y)
+    draws = parameters.sample(4000, rng=6)
+    share = (parameters.log_prob(draws) <= parameters.log_prob(y)).mean(axis=0)
+    np.testing.assert_allclose(content, share, atol=5 * 0.5 / np.sqrt(4000))
+
+    regions = conformal.calibrate_regions(parameters, y, coverage=0.8)
+    held = regions.contains(parameters, y)
+    assert held.sum() == np.ceil(0.8 * 401)
+    assert regions.outside == pytest.approx(0.2, abs=0.06)
+    inside = [
+        ((ends[:, 0] <= value) & (value <= ends[:, 1])).any()
+        for ends, value in zip(regions.region(parameters), y[:, 0], strict=True)
+    ]
+    # The target whose level was chosen lies on an end, where rounding decides.
+    assert (np.array(inside) != held).sum() <= 1
+    intervals = conformal.calibrate_intervals(parameters, y, coverage=0.8)
+    assert intervals.contains(parameters, y).sum() == np.ceil(0.8 * 401)
+
+
+def test_a_target_outside_of_the_support_has_no_content() -> None:
+    one = np.ones((1, 1))
+    parameters = FamilyMixture("lognormal", one, 0.0 * one, one)
+    assert _content.exact(parameters, np.array([[-1.0]])) == [0.0]

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfp_mdn._validation import FloatArray
-from tfp_mdn.mixture import MixtureParameters
 from tfp_mdn.mixture._critical import critical_points
-from tfp_mdn.mixture._lines import NormalLines
+from tfp_mdn.mixture._methods import Mixture
 from tfp_mdn.mixture.density import row_blocks
 from tfp_mdn.mixture.modes import CELLS_PER_COMPONENT
 from tfp_mdn.mixture.regions import LevelSets
@@ -17,7 +16,7 @@ from tfp_mdn.mixture.regions import LevelSets
 __all__ = ["estimated", "exact", "thresholds"]
 
 
-def exact(parameters: MixtureParameters, y: FloatArray) -> FloatArray:
+def exact(parameters: Mixture, y: FloatArray) -> FloatArray:
     """Return P(p(Y) ≤ p(y)), (N,), from the ends of the level set through each target.
 
     It is a sum of tails, so that it keeps its digits down to 1e-300.
@@ -26,11 +25,9 @@ def exact(parameters: MixtureParameters, y: FloatArray) -> FloatArray:
         parameters: Mixtures of N rows in one dimension.
         y: Targets (N, 1).
     """
-    num_rows, num_components, _ = parameters.means.shape
-    result = np.empty(num_rows)
-    for rows in row_blocks(num_rows, CELLS_PER_COMPONENT * num_components**2):
-        block = parameters.weights[rows], parameters.means[rows], parameters.variances[rows]
-        lines = NormalLines.of(*block)
+    result = np.empty(len(y))
+    for rows in row_blocks(len(y), CELLS_PER_COMPONENT * parameters.num_components**2):
+        lines = parameters._rows(rows)._lines()
         levels = LevelSets(critical_points(lines), lines)
         log_density = lines.look(y[rows, 0])[0]
         depths = np.sqrt(2.0 * np.maximum(levels.top - log_density, 0.0))
@@ -39,7 +36,7 @@ def exact(parameters: MixtureParameters, y: FloatArray) -> FloatArray:
 
 
 def estimated(
-    parameters: MixtureParameters, y: FloatArray, size: int, rng: np.random.Generator
+    parameters: Mixture, y: FloatArray, size: int, rng: np.random.Generator
 ) -> FloatArray:
     """Return the share of `size` draws whose density is at most that of the target, (N,).
 
@@ -51,17 +48,17 @@ def estimated(
     """
     result = np.empty(len(y))
     for rows, densities in _draws(parameters, size, rng):
-        own = parameters[rows].log_prob(y[rows])
+        own = parameters._rows(rows).log_prob(y[rows])
         result[rows] = (densities <= own).sum(axis=0) / size
     return result
 
 
 def thresholds(
-    parameters: MixtureParameters, outside: float, size: int, rng: np.random.Generator
+    parameters: Mixture, outside: float, size: int, rng: np.random.Generator
 ) -> FloatArray:
     """Return the smallest log density of which `estimated` is at least `outside`, (N,)."""
     needed = round(outside * size)
-    result = np.full(len(parameters), -np.inf)
+    result = np.full(parameters.num_inputs, -np.inf)
     if needed:
         for rows, densities in _draws(parameters, size, rng):
             result[rows] = np.partition(densities, needed - 1, axis=0)[needed - 1]
@@ -69,9 +66,9 @@ def thresholds(
 
 
 def _draws(
-    parameters: MixtureParameters, size: int, rng: np.random.Generator
+    parameters: Mixture, size: int, rng: np.random.Generator
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Yield blocks of rows with the log densities (S, rows) of draws from each."""
-    for rows in row_blocks(len(parameters), size * parameters.event_size):
-        block = parameters[rows]
+    for rows in row_blocks(parameters.num_inputs, size * parameters.event_size):
+        block = parameters._rows(rows)
         yield rows, block.log_prob(block.sample(size, rng))

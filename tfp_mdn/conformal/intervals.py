@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tfp_mdn._validation import FloatArray, as_real
 from tfp_mdn.calibration.pit import paired_targets
 from tfp_mdn.conformal._rank import num_left_out
-from tfp_mdn.mixture import MixtureParameters
+from tfp_mdn.mixture._methods import Mixture
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -37,7 +37,7 @@ class ConformalIntervals:
     margin: float
     num_rows: int
 
-    def interval(self, parameters: MixtureParameters) -> FloatArray:
+    def interval(self, parameters: Mixture) -> FloatArray:
         """Return lower and upper ends (N, 2), in the target's units.
 
         Where a negative margin would make the ends pass each other, both are the point midway.
@@ -52,7 +52,7 @@ class ConformalIntervals:
         ends[crossed] = 0.5 * (lower + upper)[crossed, np.newaxis]
         return ends
 
-    def contains(self, parameters: MixtureParameters, y: ArrayLike) -> NDArray[np.bool_]:
+    def contains(self, parameters: Mixture, y: ArrayLike) -> NDArray[np.bool_]:
         """Return whether each target (N,) lies in its interval, (N,).
 
         Raises:
@@ -65,7 +65,7 @@ class ConformalIntervals:
 
 
 def calibrate_intervals(
-    parameters: MixtureParameters, y: ArrayLike, *, coverage: float = 0.9
+    parameters: Mixture, y: ArrayLike, *, coverage: float = 0.9
 ) -> ConformalIntervals:
     """Return intervals that hold the target of a new row with probability `coverage`, whatever y.
 
@@ -100,6 +100,7 @@ def calibrate_intervals(
 
     Example:
         >>> y = np.random.default_rng(0).normal(size=999)
+        >>> from tfp_mdn.mixture import MixtureParameters
         >>> too_wide = MixtureParameters([[1.0]] * 999, [[0.0]] * 999, [[4.0]] * 999)
         >>> intervals = calibrate_intervals(too_wide, y, coverage=0.9)
         >>> bool(intervals.margin < -1.0)
@@ -116,9 +117,9 @@ def calibrate_intervals(
     return ConformalIntervals(level, margin, len(target))
 
 
-def _central(parameters: MixtureParameters, coverage: float) -> FloatArray:
+def _central(parameters: Mixture, coverage: float) -> FloatArray:
     """Return the central interval, and name the remedy where there is none."""
-    if not isinstance(parameters, MixtureParameters):
+    if not isinstance(parameters, Mixture):
         msg = f"parameters must be a MixtureParameters, got {type(parameters).__name__}."
         raise TypeError(msg)
     if parameters.event_size != 1:

@@ -13,7 +13,7 @@ from tfp_mdn._validation import FloatArray, as_generator, as_real, as_whole_numb
 from tfp_mdn.calibration.pit import paired_targets
 from tfp_mdn.conformal import _content
 from tfp_mdn.conformal._rank import num_left_out
-from tfp_mdn.mixture import MixtureParameters, regions
+from tfp_mdn.mixture._methods import Mixture
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -46,7 +46,7 @@ class ConformalRegions:
     num_draws: int
     num_rows: int
 
-    def region(self, parameters: MixtureParameters) -> list[FloatArray]:
+    def region(self, parameters: Mixture) -> list[FloatArray]:
         """Return the regions of N rows for D = 1: N arrays (R_i, 2) of intervals, ascending.
 
         Raises:
@@ -61,17 +61,12 @@ class ConformalRegions:
             )
             raise ValueError(msg)
         if self.outside == 0.0:
-            return [np.array([[-np.inf, np.inf]]) for _ in range(len(parameters))]
-        return regions.highest_density_region(
-            min(self.outside, MOST_OUTSIDE),
-            parameters.weights,
-            parameters.means,
-            parameters.variances,
-        )
+            return [np.array([[-np.inf, np.inf]]) for _ in range(parameters.num_inputs)]
+        return parameters._highest_density_region(min(self.outside, MOST_OUTSIDE))
 
     def contains(
         self,
-        parameters: MixtureParameters,
+        parameters: Mixture,
         y: ArrayLike,
         *,
         rng: np.random.Generator | int | None = 1,
@@ -95,7 +90,7 @@ class ConformalRegions:
         return _outside(parameters, targets, self.num_draws, generator) >= self.outside
 
     def log_density_threshold(
-        self, parameters: MixtureParameters, *, rng: np.random.Generator | int | None = 1
+        self, parameters: Mixture, *, rng: np.random.Generator | int | None = 1
     ) -> FloatArray:
         """Return t (N,) in nats: the region of row n is {y: log p(y | xₙ) ≥ t[n]}.
 
@@ -114,8 +109,8 @@ class ConformalRegions:
         generator = as_generator("rng", rng)
         return _content.thresholds(parameters, self.outside, self.num_draws, generator)
 
-    def _check(self, parameters: MixtureParameters) -> None:
-        if not isinstance(parameters, MixtureParameters):
+    def _check(self, parameters: Mixture) -> None:
+        if not isinstance(parameters, Mixture):
             msg = f"parameters must be a MixtureParameters, got {type(parameters).__name__}."
             raise TypeError(msg)
         if parameters.event_size != self.event_size:
@@ -127,7 +122,7 @@ class ConformalRegions:
 
 
 def calibrate_regions(
-    parameters: MixtureParameters,
+    parameters: Mixture,
     y: ArrayLike,
     *,
     coverage: float = 0.9,
@@ -182,6 +177,7 @@ def calibrate_regions(
 
     Example:
         >>> y = np.random.default_rng(0).normal(size=999) + np.tile([-5.0, 5.0, -5.0], 333)
+        >>> from tfp_mdn.mixture import MixtureParameters
         >>> narrow = MixtureParameters([[2 / 3, 1 / 3]] * 999, [[-5.0, 5.0]] * 999,
         ...                            [[0.25, 0.25]] * 999)
         >>> regions = calibrate_regions(narrow, y, coverage=0.9)
@@ -206,9 +202,7 @@ def calibrate_regions(
     return ConformalRegions(level, outside, targets.shape[1], size, len(targets))
 
 
-def _outside(
-    parameters: MixtureParameters, y: FloatArray, size: int, rng: np.random.Generator
-) -> FloatArray:
+def _outside(parameters: Mixture, y: FloatArray, size: int, rng: np.random.Generator) -> FloatArray:
     """Return P(p(Y) ≤ p(y)) of each row, exact for D = 1, else a share of draws."""
     if parameters.event_size == 1:
         return _content.exact(parameters, y)

@@ -11,6 +11,7 @@ import numpy as np
 from tfp_mdn._validation import FloatArray
 from tfp_mdn.mixture import _scores, density, information, modes, moments, quantiles, regions
 from tfp_mdn.mixture._checks import as_covariances, as_per_component, as_weights
+from tfp_mdn.mixture._lines import NormalLines
 from tfp_mdn.mixture._missing import log_prob_of_seen
 from tfp_mdn.mixture._mixture import MixtureKernels
 from tfp_mdn.mixture.sampling import sample
@@ -162,6 +163,9 @@ class MixtureArrays(MixtureKernels):
 
     def _censored_log_prob(self, y: FloatArray, half_width: FloatArray) -> FloatArray:
         return _scores.censored_log_prob(y, half_width, self.weights, self.means, self.variances)
+
+    def _lines(self) -> NormalLines:
+        return NormalLines.of(self.weights, self.means, self.variances)
 
     def _modes(self) -> list[FloatArray]:
         return modes.modes(*self._arrays())

@@ -177,12 +177,15 @@ class FamilyArrays(MixtureKernels):
     def _censored_log_prob(self, y: FloatArray, half_width: FloatArray) -> FloatArray:
         return _family_density.censored_log_prob(y, half_width, *self._arrays())
 
+    def _lines(self) -> FamilyLines:
+        return FamilyLines.of(*self._arrays())
+
     def _modes(self) -> list[FloatArray]:
         self._require_single_dimension("modes")
-        return modes.modes_on_lines(FamilyLines.of(*self._arrays()))
+        return modes.modes_on_lines(self._lines())
 
     def _highest_density_region(self, outside: float) -> list[FloatArray]:
-        return regions.highest_density_regions(outside, FamilyLines.of(*self._arrays()))
+        return regions.highest_density_regions(outside, self._lines())
 
     def _sample(
         self,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from tfp_mdn.mixture._lines import Lines
+
 __all__ = ["MixtureKernels", "SomeMixture"]
 
 SomeMixture = TypeVar("SomeMixture", bound="MixtureKernels")
@@ -157,6 +159,10 @@ class MixtureKernels(ABC):
     @abstractmethod
     def _censored_log_prob(self, y: FloatArray, half_width: FloatArray) -> FloatArray:
         """Return log P(y − h < Y ≤ y + h), (..., N) for D = 1, with h (N,)."""
+
+    @abstractmethod
+    def _lines(self) -> Lines:
+        """Return the densities of D = 1 as functions along lines."""
 
     @abstractmethod
     def _modes(self) -> list[FloatArray]:
