@@ -405,3 +405,21 @@ def test_t_components_win_where_the_noise_has_heavy_tails() -> None:
             )
         scores[component] = model.log_prob(x[:, np.newaxis], y).mean()
     assert scores["normal"] < scores["student_t"] < truth
+
+
+@pytest.mark.parametrize(
+    ("family", "y", "message"),
+    [
+        ("lognormal", np.round(np.geomspace(1, 20, 80)), "lattice of step 1, where"),
+        ("truncated_normal", np.maximum(np.linspace(-1, 1, 80), 0.0), "40 of 80 values"),
+    ],
+)
+def test_repeated_targets_without_a_floor_are_warned_of(
+    family: str, y: np.ndarray, message: str
+) -> None:
+    small = MDNRegressor(
+        2, component=family, ensemble_size=1, hidden_units=(4,), num_steps=40, random_state=0
+    )
+    with pytest.warns(UserWarning, match=message) as caught:
+        small.fit(np.linspace(-1, 1, 80)[:, np.newaxis], y)
+    assert {Path(warning.filename).name for warning in caught} == {Path(__file__).name}

@@ -21,6 +21,7 @@ from tfp_mdn.preprocessing import lattice_step
 __all__ = [
     "check_flags",
     "checked_lattice",
+    "warn_of_repeated_targets",
     "checked_rows",
     "checked_targets",
     "checked_validation_rows",
@@ -34,6 +35,9 @@ __all__ = [
 
 # Against the heaviest, a row of less weight than this could as well not be there.
 _LEAST_WEIGHT = 1e-12
+
+# Share of targets that may be exactly 0 where a density begins there, as some round to it.
+_MOST_ZEROS = 0.05
 
 # Share of a step by which a value on a lattice may be off, for the rounding of its last digits.
 _MOST_BETWEEN = 1e-3
@@ -153,6 +157,31 @@ def _warn_of_values_between(steps: FloatArray, targets: FloatArray) -> None:
             warnings.warn(
                 f"lattice={steps[place]:g}, but {num_between} of {len(seen)} values of target "
                 f"{place} do not lie whole steps from the smallest. lattice='auto' finds the step.",
+                stacklevel=4,
+            )
+
+
+def warn_of_repeated_targets(targets: FloatArray, component: str) -> None:
+    """Warn of targets that repeat in a way against which components of this kind have no floor.
+
+    That of normal ones is the step of a lattice; on the scale of logarithms it is no lattice.
+    """
+    for place, column in enumerate(targets.T):
+        seen = column[~np.isnan(column)]
+        step = lattice_step(seen) if component == "lognormal" else 0.0
+        if step:
+            warnings.warn(
+                f"target {place} lies on a lattice of step {step:g}, where narrow log-normal "
+                "components can raise the likelihood without end. Use component='normal' with "
+                "lattice='auto'.",
+                stacklevel=4,
+            )
+        num_zero = int((seen == 0.0).sum()) if component == "truncated_normal" else 0
+        if num_zero > _MOST_ZEROS * len(seen):
+            warnings.warn(
+                f"{num_zero} of {len(seen)} values of target {place} are 0: a share of zeros is no "
+                "density, and the components become a spike there. Model whether it is 0 apart, "
+                "and fit the rest.",
                 stacklevel=4,
             )
 

@@ -20,6 +20,7 @@ from tfp_mdn._estimator_data import (
     column_names,
     source_of_randomness,
     unchanged_if_it_fails,
+    warn_of_repeated_targets,
     weighted_rows,
 )
 from tfp_mdn._keras import checked_callbacks
@@ -219,6 +220,7 @@ class MDNRegressor(AnsweringEstimator):
         seed = int(rng.randint(2**31 - 1))
         structure = {name: settings[name] for name in _STRUCTURE}
         lattice = checked_lattice(self.lattice, targets, self.covariance_type, self.component)
+        warn_of_repeated_targets(targets, self.component)
         if goes_on:
             model = self.model_
             if self.hidden_units is None:

@@ -78,7 +78,8 @@ def _as_units(_: click.Context, __: click.Parameter, value: str | None) -> tuple
     type=click.Choice(_COMPONENTS),
     default="normal",
     show_default=True,
-    help="Density of a component: student_t or logistic for outliers, the others for y > 0.",
+    help="Density of a component: student_t or logistic for outliers, lognormal for y > 0, "
+    "truncated_normal for y >= 0.",
 )
 @click.option(
     "--members",
