@@ -36,6 +36,9 @@ __all__ = [
 # Against the heaviest, a row of less weight than this could as well not be there.
 _LEAST_WEIGHT = 1e-12
 
+# A step of so many standard deviations leaves few values, each of which repeats often.
+_COARSE = 0.05
+
 # Share of targets that may be exactly 0 where a density begins there, as some round to it.
 _MOST_ZEROS = 0.05
 
@@ -169,7 +172,7 @@ def warn_of_repeated_targets(targets: FloatArray, component: str) -> None:
     for place, column in enumerate(targets.T):
         seen = column[~np.isnan(column)]
         step = lattice_step(seen) if component == "lognormal" else 0.0
-        if step:
+        if step > _COARSE * seen.std():
             warnings.warn(
                 f"target {place} lies on a lattice of step {step:g}, where narrow log-normal "
                 "components can raise the likelihood without end. Use component='normal' with "
