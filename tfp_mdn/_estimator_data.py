@@ -197,7 +197,7 @@ def weighted_rows(
         sample_weight, inputs, dtype=np.float64, ensure_non_negative=True
     )
     # Only their ratios count; their sums must not overflow, nor they themselves vanish in float32.
-    weights = weights / weights.max()
+    weights = weights / (weights.max() or 1.0)
     used = weights > _LEAST_WEIGHT
     if used.sum() < 2:
         msg = f"sample_weight must be positive for at least two rows, got {used.sum()}."

@@ -26,12 +26,13 @@ class _LogNormal(tfp.distributions.LogNormal):
 
     def _mean(self) -> tf.Tensor:
         # Its square still has room.
-        return tf.minimum(super()._mean(), 0.5 * np.sqrt(self.dtype.max))
+        return tf.minimum(super()._mean(), tf.constant(0.5 * np.sqrt(self.dtype.max), self.dtype))
 
     def _variance(self) -> tf.Tensor:
         exponent = 2.0 * self.loc + 2.0 * tf.square(self.scale)
         overflows = exponent > np.log(self.dtype.max) - 2.0
-        return tf.where(overflows, self.dtype.max / 4.0, super()._variance())
+        largest = tf.constant(self.dtype.max / 4.0, self.dtype)
+        return tf.where(overflows, largest, super()._variance())
 
     def _log_prob(self, value: tf.Tensor) -> tf.Tensor:
         # The logarithm of a negative number would be NaN, and not only there: a NaN that is masked
