@@ -158,11 +158,13 @@ def test_several_targets(
     assert "0 is y0, 1 is y1, 2 is y2" in page
     margin = model.predict_parameters([data["references"][0]["row"]]).marginal(2)
     reference = data["references"][0]["targets"][2]
-    np.testing.assert_allclose(reference["means"], margin.means[0, :, 0])
-    np.testing.assert_allclose(
-        [y for _, y in reference["quantiles"]], margin.quantile([0.05, 0.5, 0.95])[:, 0]
-    )
-    np.testing.assert_allclose(reference["region"][1:], margin.highest_density_region(0.9)[0])
+    # The network computes in float32, whose rounding depends on the number of rows of a call.
+    exact = {"rtol": 1e-6, "atol": 1e-6 * margin.stddev().item()}
+    np.testing.assert_allclose(reference["means"], margin.means[0, :, 0], **exact)
+    quantiles = margin.quantile([0.05, 0.5, 0.95])[:, 0]
+    np.testing.assert_allclose([y for _, y in reference["quantiles"]], quantiles, **exact)
+    region = margin.highest_density_region(0.9)[0]
+    np.testing.assert_allclose(reference["region"][1:], region, **exact)
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-9, 1e12, 1e29])

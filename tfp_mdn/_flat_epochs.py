@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -88,19 +89,30 @@ class FlatEpochs:
             to weakly.
         num_rows: Number of rows N.
         batch_size: Rows per step; what is left over makes a smaller last batch.
-        jit_compile: Whether to compile with XLA.
     """
 
-    def __init__(
-        self, model: tf_keras.Model, num_rows: int, batch_size: int, *, jit_compile: bool
-    ) -> None:
+    def __init__(self, model: tf_keras.Model, num_rows: int, batch_size: int) -> None:
         self._model: Callable[[], Any] = weakref.ref(model)
         self._num_rows, self.batch_size = num_rows, batch_size
         self._num_steps = -(-num_rows // batch_size)
         self._losses = StandardLosses(model)
         model.optimizer.build(model.trainable_variables)
-        self._loop = tf.function(self._epochs, jit_compile=jit_compile, autograph=False)
-        self._run = tf.function(self._between_variables, autograph=False)
+        self._xla_after: int | None = None
+        self._steps_done = 0
+        self._run, self._run_xla = (
+            tf.function(
+                functools.partial(
+                    self._between_variables,
+                    tf.function(self._epochs, jit_compile=jit_compile, autograph=False),
+                ),
+                autograph=False,
+            )
+            for jit_compile in (False, True)
+        )
+
+    def begin(self, xla_after: int | None) -> None:
+        """Begin a run that XLA compiles after so many steps: 0 for at once, None for never."""
+        self._xla_after, self._steps_done = xla_after, 0
 
     def __call__(
         self, rows: Rows, orders: NDArray[np.int32], at_once: int = 1
@@ -119,11 +131,16 @@ class FlatEpochs:
         padded = np.zeros((at_once, length), np.int32)
         padded[:count, : self._num_rows] = orders
         batches = padded.reshape(at_once, self._num_steps, self.batch_size)
-        losses = self._run(rows, tf.constant(batches), tf.constant(count)).numpy()[:count]
+        by_xla = self._xla_after is not None and self._steps_done >= self._xla_after
+        run = self._run_xla if by_xla else self._run
+        losses = run(rows, tf.constant(batches), tf.constant(count)).numpy()[:count]
+        self._steps_done += count * self._num_steps
         num_finite = int(np.isfinite(losses).cumprod().sum())
         return [{"loss": float(loss)} for loss in losses[: num_finite + 1]]
 
-    def _between_variables(self, rows: Rows, orders: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    def _between_variables(
+        self, loop: Callable[..., Any], rows: Rows, orders: tf.Tensor, count: tf.Tensor
+    ) -> tf.Tensor:
         """Run epochs on what the variables hold, and write the outcome back; return the losses."""
         model = self._model()
         optimizer, variables = model.optimizer, model.trainable_variables
@@ -133,7 +150,7 @@ class FlatEpochs:
         places = [optimizer._index_dict[optimizer._var_key(variable)] for variable in variables]
         groups = [variables, *([slot[place] for place in places] for slot in slots)]
         rows = rows._replace(y=self._losses.standard_targets(rows.y))
-        state, iterations, losses = self._loop(
+        state, iterations, losses = loop(
             rows,
             orders,
             count,

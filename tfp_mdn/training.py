@@ -50,11 +50,11 @@ _ORDERS_PER_CALL = 4_000_000
 # Held-out rows in one step where only their mean negative log-likelihood is wanted.
 _JUDGED_AT_ONCE = 4096
 
-# XLA takes about so many seconds to compile a small network, and then saves so many at each step,
-# and for each unit of a layer in each row of a batch (`benchmarks/speed.py` measures both).
+# XLA takes about so many seconds to compile a network, and then saves so many at each step, and for
+# each unit of a layer in each row of a batch (`benchmarks/speed.py --sections xla` measures both).
 _XLA_COMPILE_SECONDS = 2.5
-_XLA_SAVES_PER_STEP = 1.2e-4
-_XLA_SAVES_PER_UNIT = 2.8e-8
+_XLA_SAVES_PER_STEP = 1.1e-4
+_XLA_SAVES_PER_UNIT = 6e-9
 
 # What the last call compiled for a model, so that training can go on without compiling again.
 _COMPILED: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
@@ -117,7 +117,9 @@ def fit_mdn(
             what callbacks see, is a copy of a model that was built outside the strategy's scope;
             the model gets its weights in the end.
         jit_compile: Whether to compile with XLA, which takes 2 to 3 seconds and then makes a step
-            two to four times as fast; "auto" decides by the number of steps and their size.
+            up to three times as fast, the smallest most; "auto" decides by the number of steps and
+            their size. Where a callback may end the training early, "auto" begins without and
+            compiles once as much time was spent as would have been saved.
         verbose: 0 is silent, 1 shows a bar with losses and remaining time, 2 a line for each epoch.
 
     Returns:
@@ -204,17 +206,23 @@ def fit_mdn(
         )
     batch_size = min(batch_size, rows.num_rows)
     flat = can_be_flat(model, rows.y)
-    if jit_compile == "auto":
-        steps = epochs * -(-rows.num_rows // batch_size)
-        jit_compile = _xla_pays(model, steps, batch_size) if flat else bool(model.jit_compile)
-    train_epochs = _reused(
-        *("train", model, flat, rows.num_rows, batch_size, jit_compile),
-        make=lambda: (
-            FlatEpochs(model, rows.num_rows, batch_size, jit_compile=bool(jit_compile))
-            if flat
-            else KerasEpochs(model, rows, batch_size, jit_compile=bool(jit_compile))
-        ),
-    )
+    if flat:
+        train_epochs = _reused(
+            *("train", model, rows.num_rows, batch_size),
+            make=lambda: FlatEpochs(model, rows.num_rows, batch_size),
+        )
+        xla_after = 0 if jit_compile is True else None
+        if jit_compile == "auto":
+            steps = epochs * -(-rows.num_rows // batch_size)
+            may_stop = not _only_read_logs(all_callbacks)
+            xla_after = _xla_after(model, steps, batch_size, may_stop=may_stop)
+        train_epochs.begin(xla_after)
+    else:
+        by_xla = bool(model.jit_compile if jit_compile == "auto" else jit_compile)
+        train_epochs = _reused(
+            *("train", model, rows.num_rows, batch_size, by_xla),
+            make=lambda: KerasEpochs(model, rows, batch_size, jit_compile=by_xla),
+        )
     judge = None
     if held_out is not None:
         at_once = max(batch_size, _JUDGED_AT_ONCE) if flat else batch_size
@@ -251,9 +259,9 @@ def _train(
         callbacks, add_history=True, model=model, verbose=0, epochs=epochs, steps=steps
     )
     at_once = 1
-    nobody_waits = all(type(listener) in _ONLY_READS_LOGS for listener in listeners.callbacks)
-    if isinstance(train_epochs, FlatEpochs) and judge is None and nobody_waits:
-        at_once = _epochs_per_call(epochs, steps, rows.num_rows)
+    nobody_waits = judge is None and _only_read_logs(listeners.callbacks)
+    if isinstance(train_epochs, FlatEpochs) and nobody_waits:
+        at_once = _epochs_per_call(steps, rows.num_rows)
     model.stop_training = False
     listeners.on_train_begin()
     # Where `BackupAndRestore` found a backup, training goes on from there.
@@ -285,14 +293,28 @@ def _train(
     return model.history
 
 
-def _xla_pays(model: tf_keras.Model, num_steps: int, batch_size: int) -> bool:
+def _only_read_logs(callbacks: Sequence[tf_keras.callbacks.Callback]) -> bool:
+    return all(type(callback) in _ONLY_READS_LOGS for callback in callbacks)
+
+
+def _xla_after(
+    model: tf_keras.Model, num_steps: int, batch_size: int, *, may_stop: bool
+) -> int | None:
+    """Return after how many steps to compile with XLA: 0 for at once, None for never.
+
+    A run that may stop at any time compiles after the steps over which XLA would have saved what
+    compiling takes. Whenever it stops, it then takes less than twice the best choice's time.
+    """
     saved = _XLA_SAVES_PER_STEP + _XLA_SAVES_PER_UNIT * batch_size * units_of(model)
-    return num_steps * saved > _XLA_COMPILE_SECONDS
+    enough = int(_XLA_COMPILE_SECONDS / saved)
+    if num_steps <= enough:
+        return None
+    return enough if may_stop else 0
 
 
-def _epochs_per_call(epochs: int, steps: int, num_rows: int) -> int:
-    at_least = -(-_STEPS_PER_CALL // steps)
-    return max(1, min(epochs, at_least, _ORDERS_PER_CALL // num_rows))
+def _epochs_per_call(steps: int, num_rows: int) -> int:
+    """Return the most epochs of a call, the same for all runs so that none compiles anew."""
+    return max(1, min(-(-_STEPS_PER_CALL // steps), _ORDERS_PER_CALL // num_rows))
 
 
 def _as_numbers(logs: Mapping[str, Any]) -> dict[str, Any]:

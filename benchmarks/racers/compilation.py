@@ -83,7 +83,8 @@ def parts_of_a_step(name: str, seed: int) -> dict[str, float]:
     count = -(-8192 // steps)
     orders = tf.constant(workload.orders(seed, count))
     weights = tf.concat([tf.reshape(v, [-1]) for v in model.trainable_variables], 0)
-    epochs = FlatEpochs(model, len(x), batch, jit_compile=True)
+    epochs = FlatEpochs(model, len(x), batch)
+    epochs.begin(xla_after=0)
     losses = StandardLosses(model)
     shapes = [variable.shape for variable in model.trainable_variables]
 

@@ -62,7 +62,9 @@ def source(tmp_path: Path) -> Path:
     (folder / "year=1").mkdir(parents=True)
     rows(700).to_parquet(folder / "a.parquet", row_group_size=200)
     rows(50, 1, 700).to_parquet(folder / "year=1" / "b.pq")
-    rows(1).iloc[:0].to_parquet(folder / "year=1" / "c.parquet")
+    # pandas 2 would write strings of no rows as nulls.
+    schema = pq.read_schema(folder / "a.parquet")
+    rows(1).iloc[:0].to_parquet(folder / "year=1" / "c.parquet", schema=schema)
     (folder / "_SUCCESS").touch()
     (folder / "notes.txt").write_text("no table")
     return folder

@@ -48,7 +48,9 @@ def parameters(mixture: Mixture) -> dict[str, tf.Tensor]:
     named = {"weights": weights, "means": means}
     if not mixture.is_full:
         return {**named, "variances": tf.square(scales)}
-    covariances = tf.matmul(scales, scales, transpose_b=True)
+    # A product of matrices would become an operation that ONNX Runtime 1.23 lacks in float64.
+    columns = tf.unstack(scales, axis=-1)
+    covariances = tf.add_n([c[..., tf.newaxis] * c[..., tf.newaxis, :] for c in columns])
     variances = tf.reduce_sum(tf.square(scales), axis=-1)
     return {**named, "variances": variances, "covariances": covariances}
 
