@@ -98,12 +98,15 @@ def as_mixture(name: str, distribution: Any) -> Any:
     components = getattr(components, "tensor_distribution", components)
     # A log-normal has a normal inside as well, that of its logarithm.
     if not isinstance(components, (*_NORMALS, tfd.LogNormal)):
-        components = getattr(components, "distribution", None)
+        components = getattr(components, "distribution", components)
     if not isinstance(components, _NORMALS):
+        given = type(mixture).__name__
+        if components is not None:
+            given = f"one of {type(components).__name__} components"
         msg = (
-            f"{name} needs a model that returns a mixture of normals, got "
-            f"{type(mixture).__name__}. End the model in tfp_mdn.layers.MixtureNormal, and name "
-            "this loss as the loss only: Keras hands metrics a tensor."
+            f"{name} needs a model that returns a mixture of normals, got {given}. End the model "
+            "in tfp_mdn.layers.MixtureNormal, and name this loss as the loss only: Keras hands "
+            "metrics a tensor."
         )
         raise TypeError(msg)
     return mixture

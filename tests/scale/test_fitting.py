@@ -220,7 +220,7 @@ class TestRefusals:
             ({"min_scale": 0.0}, ValueError, "min_scale must be .* greater than 0"),
             ({"epochs": 0}, ValueError, "epochs must be at least 1"),
             ({"validation_share": 0.0}, ValueError, "validation_share must be .* greater than 0"),
-            ({"validation_share": 1e-9}, ValueError, "at least two rows to learn from and one to"),
+            ({"validation_share": 1e-9}, ValueError, "a larger share"),
             ({"patience": 0}, ValueError, "patience must be at least 1"),
             ({"learning_rate": "fast"}, TypeError, "learning_rate must be a number"),
             ({"weight_decay": -1.0}, ValueError, "weight_decay must be .* at least 0"),

@@ -188,7 +188,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("x,y\n1,2\n3,four\n", r"a\.csv cannot be read as CSV.*'four'"),
+            ("x,y\n1,2\n3,four\n", r"a\.csv cannot be read as CSV.*'four'.*Only numbers"),
             ("x,y\n1,2\n3\n", r"a\.csv cannot be read as CSV.*2 columns"),
             ("x,y\n1,2\n,4\n", r"a\.csv has a missing value in column 'x', row 1"),
             ("x,x\n1,2\n", r"a\.csv names column\(s\) 'x' more than once"),

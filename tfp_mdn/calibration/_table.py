@@ -20,7 +20,7 @@ def render(report: CalibrationReport) -> str:
     """Return verdict, notes, scores and tables."""
     rows = "row" if report.num_rows == 1 else "rows"
     lines = [f"Calibration on {report.num_rows} {rows}: {report.verdict}", *report.notes, ""]
-    lines.append(f"mean log score      {report.mean_log_score:.5g} nats")
+    lines.append(f"mean log score      {report.mean_log_score:.5g} nats, lower is better")
     if len(report.margins) == 1:
         lines += _margin(report.margins[0], report)
     else:

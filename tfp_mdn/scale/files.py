@@ -192,7 +192,10 @@ def reading(name: str, path: Path) -> Iterator[None]:
             raise
         kind = "CSV" if _is_csv(path) else "Parquet"
         reason = " ".join(str(error).split()).rstrip(".")
-        msg = f"{name} cannot be read as {kind}: {reason}. It may be damaged, or cut short."
+        remedy = "It may be damaged, or cut short."
+        if "conversion error" in reason:
+            remedy = "Only numbers can be read from shards: mend it, or leave the column out."
+        msg = f"{name} cannot be read as {kind}: {reason}. {remedy}"
         raise ValueError(msg) from error
 
 

@@ -198,7 +198,8 @@ def _survey(stream: RowStream, share: float) -> tuple[ColumnStatistics, FloatArr
     if moments.count < 2 or not len(judged.rows):
         msg = (
             f"at least two rows to learn from and one to choose by are needed; of {num_rows} rows, "
-            f"validation_share={share:g} holds out {num_rows - moments.count}."
+            f"validation_share={share:g} holds out {num_rows - moments.count}. Give more rows, or "
+            f"a {'smaller' if moments.count < 2 and len(judged.rows) else 'larger'} share."
         )
         raise ValueError(msg)
     return as_statistics(stream.columns, moments, sample), judged.rows, num_rows
