@@ -682,8 +682,10 @@ def test_a_lattice_that_the_targets_do_not_lie_on_is_named() -> None:
     x = np.arange(40.0)[:, np.newaxis]
     y = np.round(x[:, 0] / 3) / 2
     settings: dict[str, Any] = {"ensemble_size": 1, "num_steps": 20, "random_state": 0}
-    with pytest.warns(UserWarning, match=r"lattice=0.3, but \d+ of 40 values of target 0 do not"):
+    message = r"lattice=0.3, but \d+ of 40 values of target 0 do not"
+    with pytest.warns(UserWarning, match=message) as caught:
         MDNRegressor(3, (8,), lattice=0.3, **settings).fit(x, y)
+    assert {Path(warning.filename).name for warning in caught} == {Path(__file__).name}
     MDNRegressor(3, (8,), lattice=0.5, **settings).fit(x, y)
     with pytest.raises(ValueError, match="lattice must be a step, a step for each target, or"):
         MDNRegressor(3, (8,), lattice="foo", **settings).fit(x, y)

@@ -18,6 +18,7 @@ PACKAGE = Path(tfp_mdn.__file__).parent
 # under `mixture`, `datasets` or `plotting` may import others of its own folder.
 NUMPY_SIDE = [
     {"_version", "_validation"},
+    {"_lattice"},
     {"mixture", "tables", "_placing"},
     {"model_directory"},
     {"datasets", "uncertainty"},
@@ -103,7 +104,7 @@ def rank(module: str, layers: list[set[str]]) -> int | None:
 
 
 def may_import(importer: str, imported: str) -> bool:
-    for side in ([*NUMPY_SIDE, *ABOVE_BOTH], [*NUMPY_SIDE[:1], *TENSORFLOW_SIDE, *ABOVE_BOTH]):
+    for side in ([*NUMPY_SIDE, *ABOVE_BOTH], [*NUMPY_SIDE[:2], *TENSORFLOW_SIDE, *ABOVE_BOTH]):
         upper, lower = rank(importer, side), rank(imported, side)
         if upper is not None and lower is not None:
             same_folder = importer.split(".")[0] == imported.split(".")[0]

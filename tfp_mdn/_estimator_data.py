@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +14,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from tfp_mdn._validation import FloatArray, as_finite_array, check_finite, reject_masked
-from tfp_mdn.preprocessing import lattice_step
+from tfp_mdn._validation import FloatArray, check_finite, reject_masked
 
 __all__ = [
     "check_flags",
-    "checked_lattice",
-    "warn_of_repeated_targets",
     "checked_rows",
     "checked_targets",
     "checked_validation_rows",
@@ -35,15 +31,6 @@ __all__ = [
 
 # Against the heaviest, a row of less weight than this could as well not be there.
 _LEAST_WEIGHT = 1e-12
-
-# A step of so many standard deviations leaves few values, each of which repeats often.
-_COARSE = 0.05
-
-# Share of targets that may be exactly 0 where a density begins there, as some round to it.
-_MOST_ZEROS = 0.05
-
-# Share of a step by which a value on a lattice may be off, for the rounding of its last digits.
-_MOST_BETWEEN = 1e-3
 
 
 def checked_rows(
@@ -109,84 +96,6 @@ def checked_validation_rows(
         msg = "validation_data must have a target in at least one row, got NaN alone."
         raise ValueError(msg)
     return inputs[labelled], targets[labelled]
-
-
-def checked_lattice(
-    lattice: Any, targets: FloatArray, covariance_type: str, component: str = "normal"
-) -> FloatArray | None:
-    """Return the step to which each target was rounded, (D,), 0 for none; None if all are 0."""
-    if lattice is None:
-        return None
-    size = targets.shape[1]
-    if isinstance(lattice, str):
-        if lattice != "auto":
-            msg = f"lattice must be a step, a step for each target, or 'auto', got {lattice!r}."
-            raise ValueError(msg)
-        steps = np.array([lattice_step(column[~np.isnan(column)]) for column in targets.T])
-    else:
-        steps = as_finite_array("lattice", lattice)
-        if steps.shape not in ((), (size,)) or (steps < 0).any():
-            msg = (
-                f"lattice must be 'auto', or a step or {size} steps (one for each target) of at "
-                f"least 0, got {lattice!r}."
-            )
-            raise ValueError(msg)
-        steps = np.broadcast_to(steps, (size,))
-        _warn_of_values_between(steps, targets)
-    if not steps.any():
-        return None
-    if component != "normal":
-        msg = (
-            f"lattice needs component='normal', got {component!r}. Use normal components, or set "
-            "lattice=None."
-        )
-        raise ValueError(msg)
-    if covariance_type == "full":
-        msg = (
-            "lattice needs covariance_type='diag', got 'full': a correlated normal has no closed "
-            "form for the probability of a box. Set covariance_type='diag', or lattice=None."
-        )
-        raise ValueError(msg)
-    return steps
-
-
-def _warn_of_values_between(steps: FloatArray, targets: FloatArray) -> None:
-    """Warn of targets that do not lie whole steps apart."""
-    for place in np.flatnonzero(steps):
-        seen = targets[~np.isnan(targets[:, place]), place]
-        apart = (seen - seen.min()) / steps[place]
-        num_between = int((np.abs(apart - np.round(apart)) > _MOST_BETWEEN).sum())
-        if num_between:
-            warnings.warn(
-                f"lattice={steps[place]:g}, but {num_between} of {len(seen)} values of target "
-                f"{place} do not lie whole steps from the smallest. lattice='auto' finds the step.",
-                stacklevel=4,
-            )
-
-
-def warn_of_repeated_targets(targets: FloatArray, component: str) -> None:
-    """Warn of targets that repeat in a way against which components of this kind have no floor.
-
-    That of normal ones is the step of a lattice; on the scale of logarithms it is no lattice.
-    """
-    for place, column in enumerate(targets.T):
-        seen = column[~np.isnan(column)]
-        step = lattice_step(seen) if component == "lognormal" else 0.0
-        if step > _COARSE * seen.std():
-            warnings.warn(
-                f"target {place} lies on a lattice of step {step:g}, where narrow log-normal "
-                "components can raise the likelihood without end. Use component='normal' with "
-                "lattice='auto'.",
-                stacklevel=4,
-            )
-        num_zero = int((seen == 0.0).sum()) if component == "truncated_normal" else 0
-        if num_zero > _MOST_ZEROS * len(seen):
-            warnings.warn(
-                f"{num_zero} of {len(seen)} values of target {place} are 0: a share of zeros is no "
-                "density, and the components become a spike there. Model whether it is 0 apart, "
-                "and fit the rest.",
-                stacklevel=4,
-            )
 
 
 def weighted_rows(

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
+from tfp_mdn._lattice import lattice_step
 from tfp_mdn._validation import FloatArray, as_real, as_whole_number
 from tfp_mdn.initializers import spread_start
 from tfp_mdn.layers import MixtureHead, head_class
@@ -20,7 +21,6 @@ from tfp_mdn.preprocessing import (
     PiecewiseLinear,
     Standardize,
     draw_in,
-    lattice_step,
     location_and_scale,
     quantile_edges,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
@@ -14,16 +15,15 @@ from tfp_mdn._defaults import Defaults, defaults_for
 from tfp_mdn._estimator_answers import AnsweringEstimator
 from tfp_mdn._estimator_data import (
     check_flags,
-    checked_lattice,
     checked_rows,
     checked_validation_rows,
     column_names,
     source_of_randomness,
     unchanged_if_it_fails,
-    warn_of_repeated_targets,
     weighted_rows,
 )
 from tfp_mdn._keras import checked_callbacks
+from tfp_mdn._lattice import checked_lattice
 from tfp_mdn._neighbours import Scatter, scatter_of
 from tfp_mdn._validation import FloatArray, as_choice
 from tfp_mdn.assembly import assemble, check_same_structure, standard_rows
@@ -220,7 +220,8 @@ class MDNRegressor(AnsweringEstimator):
         seed = int(rng.randint(2**31 - 1))
         structure = {name: settings[name] for name in _STRUCTURE}
         lattice = checked_lattice(self.lattice, targets, self.covariance_type, self.component)
-        warn_of_repeated_targets(targets, self.component)
+        for doubt in head.doubts_about_targets(targets):
+            warnings.warn(doubt, stacklevel=3)
         if goes_on:
             model = self.model_
             if self.hidden_units is None:

@@ -18,14 +18,10 @@ __all__ = [
     "Standardize",
     "draw_in",
     "encode",
-    "lattice_step",
     "location_and_scale",
     "quantile_edges",
     "robust_moments",
 ]
-
-# A lattice of a finer step, against the spread of the values, is taken for a continuum.
-_FINEST_STEP = 1e-6
 
 # Rows that may be gross outliers: a share of them at most, or one row. They are if the standard
 # deviation with them is more than so many times the one without: in its unit, all other rows would
@@ -231,28 +227,6 @@ def robust_moments(values: FloatArray, weights: FloatArray) -> tuple[float, floa
         if 0 < _GROSS_RATIO * ordinary[1] < scale:
             return ordinary
     return loc, scale
-
-
-def lattice_step(values: FloatArray) -> float:
-    """Return the step of the lattice that all values lie on, or 0 if there is none.
-
-    The step is the smallest difference of two values, if all others are multiples of it.
-
-    Args:
-        values: Numbers, (N,).
-
-    Example:
-        >>> lattice_step(np.array([3.5, 4.0, 6.0])), lattice_step(np.array([0.0, 1.0, np.pi]))
-        (0.5, 0.0)
-    """
-    differences = np.diff(np.unique(values))
-    spread = float(np.ptp(values))
-    # Of two values alone, any difference would be a lattice.
-    if len(differences) < 2 or (step := float(differences.min())) < _FINEST_STEP * spread:
-        return 0.0
-    multiples = differences / step
-    rounding = 1e-3 + 8 * np.finfo(float).eps * np.abs(values).max() / step
-    return step if (np.abs(multiples - np.round(multiples)) < rounding).all() else 0.0
 
 
 def _moments(values: FloatArray, weights: FloatArray) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -125,6 +125,14 @@ class MixtureHead(tfp.layers.DistributionLambda):
     @staticmethod
     def check_targets(name: str, y: FloatArray) -> None:
         """Raise ValueError if a target, of any shape, is where the components have no density."""
+
+    @staticmethod
+    def doubts_about_targets(y: FloatArray) -> Iterator[str]:
+        """Yield warnings of targets (N, D) that raise the likelihood without end where they repeat.
+
+        Normal components have a floor there, which follows from the step of a lattice.
+        """
+        return iter(())
 
     @staticmethod
     def transformed(y: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,12 +10,16 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
+from tfp_mdn._lattice import lattice_step
 from tfp_mdn._validation import FloatArray
 from tfp_mdn.layers._independent import IndependentHead, bounded_location, bounded_scale
 
 __all__ = ["MixtureLogNormal"]
 
 tfd = tfp.distributions
+
+# A step of so many standard deviations leaves few values, each of which repeats often.
+_COARSE = 0.05
 
 
 class _LogNormal(tfp.distributions.LogNormal):
@@ -107,6 +111,19 @@ class MixtureLogNormal(IndependentHead):
                 "numbers are."
             )
             raise ValueError(msg)
+
+    @staticmethod
+    def doubts_about_targets(y: FloatArray) -> Iterator[str]:
+        """Yield warnings of targets on a lattice, which on the scale of logarithms is none."""
+        for place, column in enumerate(y.T):
+            seen = column[~np.isnan(column)]
+            step = lattice_step(seen)
+            if step > _COARSE * seen.std():
+                yield (
+                    f"target {place} lies on a lattice of step {step:g}, where narrow log-normal "
+                    "components can raise the likelihood without end. Use component='normal' with "
+                    "lattice='auto'."
+                )
 
     @staticmethod
     def transformed(y: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +22,9 @@ tfd = tfp.distributions
 # Scales that a location may lie below 0: what is left above is then an exponential density to
 # 1 part in 400, and further out float32 would know neither its mean nor its normalisation.
 _DEEPEST = 20.0
+
+# Share of targets that may be exactly 0 where a density begins there, as some round to it.
+_MOST_ZEROS = 0.05
 
 
 class _PositiveNormal(tfp.distributions.TruncatedNormal):
@@ -128,3 +131,16 @@ class MixtureTruncatedNormal(IndependentHead):
                 f"{np.nanmin(y):g}. Use component='normal' if negative numbers are values."
             )
             raise ValueError(msg)
+
+    @staticmethod
+    def doubts_about_targets(y: FloatArray) -> Iterator[str]:
+        """Yield warnings of targets of which many are 0."""
+        for place, column in enumerate(y.T):
+            seen = column[~np.isnan(column)]
+            num_zero = int((seen == 0.0).sum())
+            if num_zero > _MOST_ZEROS * len(seen):
+                yield (
+                    f"{num_zero} of {len(seen)} values of target {place} are 0: a share of zeros "
+                    "is no density, and the components become a spike there. Model whether it is "
+                    "0 apart, and fit the rest."
+                )

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import tf_keras
 
+from tfp_mdn._lattice import lattice_step
 from tfp_mdn._validation import FloatArray
 from tfp_mdn.initializers import spread_start
 from tfp_mdn.layers import head_class
 from tfp_mdn.members import MemberNetwork
 from tfp_mdn.models import MixtureSequential
-from tfp_mdn.preprocessing import PiecewiseLinear, Standardize, lattice_step, quantile_edges
+from tfp_mdn.preprocessing import PiecewiseLinear, Standardize, quantile_edges
 from tfp_mdn.scale.statistics import ColumnStatistics
 
 __all__ = ["copy_of", "network_for"]
