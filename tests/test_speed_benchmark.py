@@ -141,6 +141,7 @@ class TestReport:
         text = markdown(results)
         assert "| **`fit_mdn`** | 5.5 ms | 55 ms | 10× | 2× | 1.600 | 2 |" in text
         assert "| PyTorch loop, fused Adam | 5 ms | 10 ms | 2× | 2× | 1.000 | 1 |" in text
+        assert "| epoch, small | 55 ms | 10× |  | 2× |  |" in text
         assert "Goal: 8 times as fast, 15 aimed at; 10 measured: reached." in text
         assert "- epoch, small, pytorch, round 1: no memory" in text
         assert "Measured on A, 2 cores, S, Python 3, each process on 1 thread(s); n 1." in text
@@ -155,6 +156,8 @@ class TestReport:
         }
         said = "1.5 times as fast; 1 measured: missed. In 1/10 of the memory; 1/5 measured: missed."
         assert said in markdown(results)
+        row = "| parameters, 1e6 rows | plain `model(x)`, then NumPy | 2 s | 2 s | 1× | 100 | 20 |"
+        assert row in markdown(results)
 
     def test_every_section_has_a_table(self) -> None:
         figures = {
@@ -163,7 +166,7 @@ class TestReport:
         }
         results = {
             key(next(iter(ways)), 0, name, subject): {
-                "scores": dict.fromkeys(figures.get(name, ("cpu", "wall")), 1.0)
+                "scores": dict.fromkeys(figures.get(name, ("cpu", "wall", "megabytes")), 1.0)
             }
             for name, section in SECTIONS.items()
             for subject, ways in section.subjects.items()

@@ -14,18 +14,32 @@ __all__ = ["markdown"]
 
 Runs = dict[int, dict[str, float]]  # figures by round
 
+# Columns of the summary; the first one is the reference.
+_BRIEF = {
+    "tfpl": "plain tfpl, `model.fit`",
+    "fit_mdn": "**`fit_mdn`**",
+    "keras-mdn-layer": "keras-mdn-layer on JAX",
+    "pytorch": "PyTorch",
+    "jax": "JAX alone (the limit)",
+}
+
 _EXTRA = {"loss": ("loss, nats", ".3f"), "epochs": ("epochs", ".0f"), "megabytes": ("MB", ".0f")}
 
 
 def markdown(results: Mapping[Key, dict[str, Any]]) -> str:
     """Return the report on results: where they were measured, and a table for each subject."""
     parts = [_machine(results)]
-    for name, section in SECTIONS.items():
-        subjects = [
-            (subject, _runs(results, name, subject, ways))
+    measured = {
+        name: [
+            (subject, runs)
             for subject, ways in section.subjects.items()
+            if any((runs := _runs(results, name, subject, ways)).values())
         ]
-        subjects = [(subject, runs) for subject, runs in subjects if any(runs.values())]
+        for name, section in SECTIONS.items()
+    }
+    parts += _summary(measured)
+    for name, section in SECTIONS.items():
+        subjects = measured[name]
         if not subjects:
             continue
         parts += [f"## {section.title}", section.text]
@@ -65,6 +79,40 @@ def _machine(results: Mapping[Key, dict[str, Any]]) -> str:
         "on a machine disturbs CPU time less than wall time. MB is the largest memory in use "
         "above that before the work, its result included."
     )
+
+
+def _summary(measured: Mapping[str, list[tuple[str, dict[str, Runs]]]]) -> list[str]:
+    """Return a section with a line for each comparison, or nothing if none was measured."""
+    tables = [*_brief_training(measured), *_brief_answers(measured["answers"])]
+    return ["## At a glance", *tables] if tables else []
+
+
+def _brief_training(measured: Mapping[str, list[tuple[str, dict[str, Runs]]]]) -> list[str]:
+    lines = [_line(["", *_BRIEF.values()]), "|---|" + "---:|" * len(_BRIEF)]
+    for section, title in {"epoch": "epoch", "run": "whole run", "target": "to a loss"}.items():
+        for subject, runs in measured[section]:
+            reference, *others = (runs.get(way, {}) for way in _BRIEF)
+            if reference:
+                times = [_times(_ratio(reference, own, "cpu")) for own in others]
+                first = _time(_median(reference, "cpu"))
+                lines.append(_line([f"{title}, {subject}", first, *times]))
+    text = "Training, CPU time: of plain `tfpl`, and how many times as fast the others are."
+    return [text, "\n".join(lines)] if len(lines) > 2 else []
+
+
+def _brief_answers(subjects: list[tuple[str, dict[str, Runs]]]) -> list[str]:
+    header = ["", "the other way", "CPU", "ours", "times as fast", "MB", "ours"]
+    lines = [_line(header), "|---|---|" + 5 * "---:|"]
+    for subject, runs in subjects:
+        way, reference = next(iter(runs.items()))
+        both = (reference, runs["ours"])
+        if way != "ours" and all(both):
+            cells = [subject, label("answers", subject, way)]
+            cells += [_time(_median(own, "cpu")) for own in both]
+            cells.append(_times(_ratio(*both, "cpu")))
+            lines.append(_line(cells + [f"{_median(own, 'megabytes'):.0f}" for own in both]))
+    text = "Answers, CPU time and memory: of another way, and of this library."
+    return [text, "\n".join(lines)] if len(lines) > 2 else []
 
 
 def _runs(
@@ -164,7 +212,9 @@ def _ratio(reference: Runs, own: Runs, name: str) -> float | None:
 
 
 def _time(seconds: float) -> str:
-    return f"{1e3 * seconds:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
+    if seconds < 0.9995:
+        return f"{1e3 * seconds:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:,.0f} s"
 
 
 def _times(ratio: float | None) -> str:
