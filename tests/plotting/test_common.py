@@ -89,7 +89,7 @@ def test_the_same_arguments_give_the_same_picture(name: str) -> None:
 @each_picture
 def test_has_a_docstring_for_each_argument(name: str) -> None:
     function = getattr(plotting, f"plot_{FUNCTIONS.get(name, name)}")
-    described = inspect.getdoc(function).split("\nArgs:\n")[1]
+    described = (inspect.getdoc(function) or "").split("\nArgs:\n")[1]
     for argument in inspect.signature(function).parameters:
         assert re.search(rf"^    {argument}: ", described, re.MULTILINE)
 
