@@ -16,6 +16,7 @@ from tfp_mdn._keras import (
     reject_keras3,
     reject_keras3_in_model,
 )
+from tfp_mdn.layers import MixtureNormal
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,14 @@ def test_targets_are_held_against_the_output() -> None:
         check_target_shape("y", shape, model)
     with pytest.raises(ValueError, match=r"y must have shape \(N, any, 1\) .* got \(7,\)"):
         check_target_shape("y", (7,), model)
+
+
+def test_targets_of_one_number_may_have_an_axis_of_their_own() -> None:
+    model = tf_keras.Sequential([tf_keras.Input((9,)), MixtureNormal(3, ())])
+    for shape in ((7,), (7, 1)):
+        check_target_shape("y", shape, model)
+    with pytest.raises(ValueError, match=r"y must have shape \(N,\) for this model, got \(7, 2\)"):
+        check_target_shape("y", (7, 2), model)
 
 
 def test_the_rows_of_a_first_batch_bind_none() -> None:

@@ -170,3 +170,17 @@ def test_bad_arguments(
 ) -> None:
     with pytest.raises(error, match=message):
         MemberNetwork(*arguments, **options)
+
+
+@pytest.mark.parametrize("policy", ["float64", "mixed_float16"])
+def test_the_policy_of_a_program_changes_nothing(policy: str) -> None:
+    x = np.zeros((2, 3), np.float32)
+    network = MemberNetwork(2, 3, 1)
+    expected = network(x).dtype
+    try:
+        tf_keras.mixed_precision.set_global_policy(policy)
+        other = MemberNetwork(2, 3, 1)
+        assert other(x).dtype == expected == tf.float32
+        assert other.weights[0].dtype == tf.float32
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")

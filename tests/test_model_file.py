@@ -97,6 +97,12 @@ HOSTILE: dict[str, Any] = {
     "file of words": named("keras.layers", "StringLookup", {"vocabulary": "/etc/hostname"}),
     "module that is no name": named(["os"], "system", {}),
     "class that is no name": named("keras.layers", ["Lambda"], {}),
+    "module of a module": named("tf_keras.src.engine.functional", "functools", {}),
+    "Lambda of a functional model": named(
+        "tf_keras.src.engine.functional",
+        "Functional",
+        {"layers": [named("keras.layers", "Lambda", {"function": "x"})]},
+    ),
     "nothing registered": named(None, "Mine", {}, "other>Mine"),
     "type specification": {**named("os", "__typespec__", []), "spec_name": "system"},
 }

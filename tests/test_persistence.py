@@ -27,6 +27,7 @@ import tf_keras
 
 from tfp_mdn import persistence
 from tfp_mdn.estimator import MDNRegressor
+from tfp_mdn.layers import MixtureNormal
 from tfp_mdn.losses import negative_log_likelihood
 from tfp_mdn.model_directory import read_metadata
 from tfp_mdn.models import build_mdn
@@ -386,6 +387,49 @@ def test_mixed_precision_reloads(tmp_path: Path, policy: str) -> None:
     model = make_model(backbone=dense)
     save(model, tmp_path / "model")
     assert_same_predictions(load(tmp_path / "model"), model)
+
+
+def functional(*sizes: int) -> tf_keras.Model:
+    inputs = [tf_keras.Input((size,)) for size in sizes]
+    inner = tf_keras.Model(inputs[0], tf_keras.layers.Dense(4, "tanh")(inputs[0]))
+    hidden = tf_keras.layers.Concatenate()([inner(inputs[0]), *inputs])
+    hidden = tf_keras.layers.Dense(MixtureNormal.params_size(2, 1))(hidden + 1.0)
+    return tf_keras.Model(inputs, MixtureNormal(2, 1)(hidden))
+
+
+def recurrent() -> tf_keras.Model:
+    steps = tf_keras.Input((None, 3))
+    hidden = tf_keras.layers.GRU(4, return_sequences=True)(steps)
+    hidden = tf_keras.layers.Dense(MixtureNormal.params_size(2, 1))(hidden)
+    return tf_keras.Model(steps, MixtureNormal(2, 1)(hidden))
+
+
+@pytest.mark.parametrize(
+    ("make", "shapes"),
+    [
+        (lambda: functional(2), [(5, 2)]),
+        (lambda: functional(2, 3), [(5, 2), (5, 3)]),
+        (recurrent, [(5, 6, 3)]),
+    ],
+)
+def test_functional_models_reload(
+    make: Callable[[], tf_keras.Model], shapes: list[tuple[int, ...]], tmp_path: Path
+) -> None:
+    model, rng = make(), np.random.default_rng(0)
+    save(model, tmp_path / "model")
+    x = [rng.normal(size=shape).astype("f") for shape in shapes]
+    np.testing.assert_array_equal(
+        load(tmp_path / "model")(x if len(x) > 1 else x[0]).mean(),
+        model(x if len(x) > 1 else x[0]).mean(),
+    )
+
+
+def test_what_would_load_as_another_model_is_not_saved(saved: Path) -> None:
+    twice = tf_keras.layers.Dense(2)
+    model = tf_keras.Sequential([tf_keras.Input((2,)), twice, twice])
+    with pytest.raises(ValueError, match="one layer twice"):
+        save(model, saved)
+    assert os.listdir(saved.parent) == ["model"]
 
 
 def test_plain_models_of_keras_reload_too(tmp_path: Path) -> None:

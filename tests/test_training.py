@@ -454,6 +454,66 @@ def test_models_of_all_kinds_are_trained(model: tf_keras.Model, x: Any, is_flat:
     assert all(len(values) == 12 for values in history.values())
 
 
+@pytest.mark.parametrize("loss_weights", [2.0, [0.5], 0.0])
+def test_a_weight_of_the_loss_is_taken_as_by_keras(loss_weights: Any) -> None:
+    x, y = data()
+    ends = []
+    ways: list[tuple[Any, dict[str, Any]]] = [(fit_mdn, {}), (tf_keras.Model.fit, {"verbose": 0})]
+    for train, settings in ways:
+        model = model_for()
+        adam = tf_keras.optimizers.Adam(0.01, epsilon=1.0)
+        model.compile(adam, negative_log_likelihood, loss_weights=loss_weights)
+        history = train(
+            *(model, x, y),
+            validation_data=(x, y),
+            batch_size=40,
+            epochs=2,
+            shuffle=False,
+            **settings,
+        ).history
+        ends.append([*history["loss"], *history["val_loss"], *flat_weights(model)])
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5, atol=2e-6)
+
+
+def test_other_number_types_of_keras_are_trained_with() -> None:
+    x, y = data()
+    try:
+        tf_keras.backend.set_floatx("float64")
+        tf_keras.mixed_precision.set_global_policy("float32")
+        model = model_for()
+        history = fit_mdn(model, x, y, epochs=5).history
+    finally:
+        tf_keras.backend.set_floatx("float32")
+        tf_keras.mixed_precision.set_global_policy("float32")
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_targets_of_one_number_in_both_shapes(way: str) -> None:
+    x, y = data()
+    ends = []
+    for targets in (y, y[:, 0]):
+        raw = tf_keras.layers.Dense(MixtureNormal.params_size(3, ()), input_shape=(FEATURES,))
+        model = tf_keras.Sequential([raw, MixtureNormal(3, ())])
+        model.set_weights([np.full(w.shape, 0.1) for w in model.get_weights()])
+        model.compile("adam", negative_log_likelihood)
+        history = fit_mdn(
+            model, x, targets, validation_data=(x, targets), epochs=2, **settings_of(way)
+        ).history
+        ends.append([*history["loss"], *history["val_loss"], *flat_weights(model)])
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-6)
+
+
+def test_an_optimizer_of_other_variables_is_named() -> None:
+    x, y = data()
+    model = model_for()
+    model.layers[0].trainable = False
+    model.compile(tf_keras.optimizers.Adam(0.01), negative_log_likelihood)
+    fit_mdn(model, x, y, epochs=1)
+    model.layers[0].trainable = True
+    with pytest.raises(ValueError, match="optimizer was built for other variables. Compile"):
+        fit_mdn(model, x, y, epochs=1)
+
+
 def test_a_model_in_a_model_is_trained_as_by_keras() -> None:
     x, y = data()
     ends = []
@@ -683,6 +743,7 @@ X, Y = data()
         ({"x": X[:, :1]}, ValueError, r"x must have shape \(N, 2\)"),
         ({"x": X.astype(str)}, TypeError, "x must hold real numbers"),
         ({"y": None}, ValueError, "y must be given"),
+        ({"x": None}, ValueError, "x must be given"),
         ({"y": np.full_like(Y, np.inf)}, ValueError, "y must be finite"),
         ({"y": np.ones((ROWS, 2))}, ValueError, r"y must have shape \(N, 1\)"),
         ({"y": np.ones(ROWS, int)}, TypeError, "y must hold floating-point numbers"),

@@ -109,7 +109,10 @@ def weighted_rows(
     weights = weights / (weights.max() or 1.0)
     used = weights > _LEAST_WEIGHT
     if used.sum() < 2:
-        msg = f"sample_weight must be positive for at least two rows, got {used.sum()}."
+        msg = (
+            f"sample_weight must be positive for at least two rows, got {used.sum()}; one of less "
+            f"than {_LEAST_WEIGHT:g} times the largest counts as 0."
+        )
         raise ValueError(msg)
     # A row without any target says nothing of the density.
     used &= ~np.isnan(targets).all(axis=1)

@@ -54,6 +54,8 @@ def can_be_flat(model: tf_keras.Model, y: tf.Tensor) -> bool:
     optimizer, layers, head = model.optimizer, leaves(model), model.layers[-1]
     return (
         model.loss is negative_log_likelihood
+        and model.compiled_loss._user_loss_weights is None
+        and tf_keras.backend.floatx() == "float32"
         and not model.compiled_metrics._user_metrics
         and not model.compiled_metrics._user_weighted_metrics
         and not model.losses
@@ -97,6 +99,13 @@ class FlatEpochs:
         self._num_steps = -(-num_rows // batch_size)
         self._losses = StandardLosses(model)
         model.optimizer.build(model.trainable_variables)
+        known = model.optimizer._index_dict
+        if any(model.optimizer._var_key(v) not in known for v in model.trainable_variables):
+            msg = (
+                "the model's optimizer was built for other variables. Compile the model anew after "
+                "a change of what is trainable, and give each model an optimizer of its own."
+            )
+            raise ValueError(msg)
         self._xla_after: int | None = None
         self._steps_done = 0
         self._run, self._run_xla = (

@@ -31,7 +31,8 @@ def check_target_shape(name: str, shape: tuple[int, ...], model: tf_keras.Model)
     """Raise if an array of this shape cannot be the targets of a built model.
 
     Raises:
-        ValueError: If the shape does not fit the model's output; (N,) fits an output of (N, 1).
+        ValueError: If the shape does not fit the model's output; (N,) fits an output of (N, 1), and
+            (N, 1) one of (N,).
     """
     _check_shape(name, shape, model, "output_shape")
 
@@ -47,9 +48,12 @@ def _check_shape(name: str, shape: tuple[int, ...], model: tf_keras.Model, kind:
         # It remembers that batch's number of steps as well, and takes any.
         expected = (None, None, *expected[2:])
     given = (*shape, 1) if len(shape) == len(expected) - 1 and expected[-1] == 1 else shape
+    if kind == "output_shape" and len(shape) == len(expected) + 1 and shape[-1] == 1:
+        given = shape[:-1]
     if not tf.TensorShape(expected).is_compatible_with(given):
-        sizes = ", ".join("any" if size is None else str(size) for size in expected[1:])
-        msg = f"{name} must have shape (N, {sizes}) for this model, got {shape}."
+        sizes = ["any" if size is None else str(size) for size in expected[1:]]
+        wanted = ", ".join(["N", *sizes]) if sizes else "N,"
+        msg = f"{name} must have shape ({wanted}) for this model, got {shape}."
         raise ValueError(msg)
 
 

@@ -33,6 +33,9 @@ _KERAS_MODULES = {"keras"} | {
     )
 }
 
+# The class of `tf_keras.Model(inputs, outputs)`, which is exported nowhere.
+_FUNCTIONAL = ("tf_keras.src.engine.functional", "Functional")
+
 # What reading a damaged archive can raise; RuntimeError, for encryption or depth, is named there.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error)
 
@@ -60,8 +63,21 @@ def write_model_file(model: tf_keras.Model, path: Path) -> None:
         ValueError: If the model has a part that could not be loaded safely.
         OSError: If the file cannot be written.
     """
+    for part in model._flatten_layers():
+        if isinstance(part, tf_keras.Sequential) and _holds_a_layer_twice(part):
+            msg = (
+                f"{part.name} is a Sequential model that holds one layer twice, which tf_keras "
+                "would load as another model. Build it as tf_keras.Model(inputs, outputs), where a "
+                "layer may be called twice."
+            )
+            raise ValueError(msg)
     model.save(path, save_format="keras")
     read_model_file(path)  # what cannot be loaded again must not replace what can
+
+
+def _holds_a_layer_twice(model: tf_keras.Sequential) -> bool:
+    calls = model._network_nodes if model._graph_initialized else ()
+    return len(calls) > len(model._self_tracked_trackables)
 
 
 def read_model_file(path: Path, written: Any = None) -> tf_keras.Model:
@@ -207,6 +223,8 @@ def _is_allowed(entry: dict[str, Any]) -> bool:
         return name in (registered, known.__name__)
     if isinstance(inner, dict) and isinstance(inner.get("vocabulary"), str):
         return False  # the name of a file that the layer would read
+    if (module, name) == _FUNCTIONAL:
+        return True
     # No dots: "layers.Lambda" in the module "keras" is a way to name what is refused below.
     named = isinstance(module, str) and module in _KERAS_MODULES and str(name).isidentifier()
     return named and name != "Lambda"

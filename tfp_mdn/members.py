@@ -39,7 +39,7 @@ class MemberNetwork(tf_keras.layers.Layer):
         activation: Activation of the hidden layers, as `tf_keras.layers.Dense` takes it.
         covariance_type: "diag" or "full", which decides what a component's parameters are.
         component: "normal", "student_t", "logistic", "lognormal" or "truncated_normal", likewise.
-        **kwargs: Keyword arguments of `tf_keras.layers.Layer`.
+        **kwargs: Keyword arguments of `tf_keras.layers.Layer`; `dtype` is float32 if not given.
 
     References:
         Lakshminarayanan et al. (2017), Simple and scalable predictive uncertainty estimation using
@@ -62,7 +62,7 @@ class MemberNetwork(tf_keras.layers.Layer):
         component: str = "normal",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.ensemble_size = as_whole_number("ensemble_size", ensemble_size)
         self.num_components = as_whole_number("num_components", num_components)
         self.event_size = as_whole_number("event_size", event_size)

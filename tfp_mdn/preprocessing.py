@@ -91,7 +91,7 @@ class PiecewiseLinear(tf_keras.layers.Layer):
     Args:
         edges: Increasing edges of the intervals of each feature, F lists; a feature with fewer than
             three edges is only passed on.
-        **kwargs: Keyword arguments of `tf_keras.layers.Layer`.
+        **kwargs: Keyword arguments of `tf_keras.layers.Layer`; `dtype` is float32 if not given.
 
     Raises:
         ValueError: If edges do not increase.
@@ -106,7 +106,7 @@ class PiecewiseLinear(tf_keras.layers.Layer):
     """
 
     def __init__(self, edges: Sequence[Sequence[float]], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
         self._edges = [as_finite_array("edges", values).tolist() for values in edges]
         self.encoding = _encoding(self._edges)
 

@@ -162,6 +162,9 @@ def fit_mdn(
     all_callbacks = [*checked_callbacks(callbacks), *([LossPrinter(verbose)] if verbose else [])]
     fit = functools.partial(fit_on_replicas, strategy, model) if strategy else model.fit
     by_keras = functools.partial(fit, epochs=epochs, verbose=0)
+    if x is None:
+        msg = "x must be given: the inputs to train on."
+        raise ValueError(msg)
     if is_stream(x):
         if split or y is not None or sample_weight is not None:
             msg = (

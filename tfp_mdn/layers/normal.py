@@ -36,7 +36,9 @@ class MixtureNormal(IndependentHead, tfp.layers.MixtureNormal):
         min_scale: Floor of every standard deviation, in units of `scale`.
         loc: Location of the affine map of the target: a number or D numbers, in target units.
         scale: Scale of that map, likewise; the network then works in standard units. A location
-            above 10,000 scales has no room in float32: pass `dtype="float64"` too.
+            above 10,000 scales has no room in float32: pass `dtype="float64"` too, and train with
+            `fit_mdn` or a model of `build_mdn`; `fit` and `evaluate` of other models round arrays
+            of targets to float32.
         convert_to_tensor_fn: What stands in for the distribution as a tensor, in `model.predict`
             for instance: "mean", "sample", "stddev" or "variance".
         **kwargs: Keyword arguments of `tf_keras.layers.Layer`, such as `name` and `dtype`.
