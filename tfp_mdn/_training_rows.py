@@ -121,8 +121,9 @@ def as_training_rows(
         raise ValueError(msg)
     x, y = checked_data(model, x, y, sample_weight, prefix=prefix)
     x, y = tf.nest.map_structure(_as_tensor, x), _as_tensor(y)
-    # Of batches that are read one by one, the loss sees no sizes that it could go by.
-    if len(y.shape) > len(getattr(model, "output_shape", None) or y.shape):
+    expected = getattr(model, "output_shape", None)
+    if isinstance(expected, tuple) and len(y.shape) == len(expected) + 1:
+        # Of batches that are read one by one, the loss would see no size to go by.
         y = tf.squeeze(y, axis=-1)
     num_rows = int(y.shape[0])
     if sample_weight is None:
