@@ -48,8 +48,8 @@ def _check_shape(name: str, shape: tuple[int, ...], model: tf_keras.Model, kind:
         # It remembers that batch's number of steps as well, and takes any.
         expected = (None, None, *expected[2:])
     given = (*shape, 1) if len(shape) == len(expected) - 1 and expected[-1] == 1 else shape
-    if kind == "output_shape" and len(shape) == len(expected) + 1 and shape[-1] == 1:
-        given = shape[:-1]
+    if kind == "output_shape" and len(expected) == 1 and shape[1:] == (1,):
+        given = shape[:1]
     if not tf.TensorShape(expected).is_compatible_with(given):
         sizes = ["any" if size is None else str(size) for size in expected[1:]]
         wanted = ", ".join(["N", *sizes]) if sizes else "N,"

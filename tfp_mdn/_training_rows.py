@@ -122,9 +122,9 @@ def as_training_rows(
     x, y = checked_data(model, x, y, sample_weight, prefix=prefix)
     x, y = tf.nest.map_structure(_as_tensor, x), _as_tensor(y)
     expected = getattr(model, "output_shape", None)
-    if isinstance(expected, tuple) and len(y.shape) == len(expected) + 1:
+    if isinstance(expected, tuple) and len(expected) == 1:
         # Of batches that are read one by one, the loss would see no size to go by.
-        y = tf.squeeze(y, axis=-1)
+        y = tf.reshape(y, [-1])
     num_rows = int(y.shape[0])
     if sample_weight is None:
         return Rows(x, y, tf.ones(num_rows))
