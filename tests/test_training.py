@@ -630,6 +630,16 @@ def test_a_second_call_is_not_compiled_again_unless_the_model_is(way: str) -> No
     np.testing.assert_array_equal(flat_weights(model), before)
 
 
+@pytest.mark.parametrize("jit_compile", [True, np.True_])
+def test_xla_compiles_what_it_is_asked_to(jit_compile: Any) -> None:
+    x, y = data()
+    model = model_for()
+    fit_mdn(model, x, y, epochs=1, jit_compile=jit_compile)
+    compiled = training._COMPILED[model]["train"][1]
+    assert compiled._run.experimental_get_tracing_count() == 0
+    assert compiled._run_xla.experimental_get_tracing_count() == 1
+
+
 def test_longer_runs_compile_nothing_anew() -> None:
     x, y = data()
     model = model_for()

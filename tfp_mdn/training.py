@@ -214,12 +214,12 @@ def fit_mdn(
             *("train", model, rows.num_rows, batch_size),
             make=lambda: FlatEpochs(model, rows.num_rows, batch_size),
         )
-        xla_after = 0 if jit_compile is True else None
         if jit_compile == "auto":
             steps = epochs * -(-rows.num_rows // batch_size)
             may_stop = not _only_read_logs(all_callbacks)
-            xla_after = _xla_after(model, steps, batch_size, may_stop=may_stop)
-        train_epochs.begin(xla_after)
+            train_epochs.begin(_xla_after(model, steps, batch_size, may_stop=may_stop))
+        else:
+            train_epochs.begin(0 if jit_compile else None)
     else:
         by_xla = bool(model.jit_compile if jit_compile == "auto" else jit_compile)
         train_epochs = _reused(
