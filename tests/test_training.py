@@ -14,8 +14,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
-from tfp_mdn import training
-from tfp_mdn._flat_epochs import can_be_flat
+from tfp_mdn import _flat_epochs, training
+from tfp_mdn._flat_epochs import can_be_flat, xla_after
 from tfp_mdn._validation import FloatArray
 from tfp_mdn.callbacks import KeepBestAverage
 from tfp_mdn.extraction import extract_parameters
@@ -661,7 +661,7 @@ def test_models_are_not_kept_alive() -> None:
 
 def test_long_runs_are_compiled_with_xla_and_short_ones_are_not() -> None:
     small, large = model_for(), model_for(hidden_units=(256, 256))
-    after = functools.partial(training._xla_after, may_stop=False)
+    after = functools.partial(xla_after, may_stop=False)
     assert after(small, 1000, 32) is None
     assert after(small, 50_000, 32) == 0
     assert after(large, 1000, 1024) == 0
@@ -670,8 +670,8 @@ def test_long_runs_are_compiled_with_xla_and_short_ones_are_not() -> None:
 def test_runs_that_may_stop_are_compiled_with_xla_when_they_turn_out_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training, "_XLA_COMPILE_SECONDS", 4 * training._XLA_SAVES_PER_STEP)
-    monkeypatch.setattr(training, "_XLA_SAVES_PER_UNIT", 0.0)
+    monkeypatch.setattr(_flat_epochs, "_XLA_COMPILE_SECONDS", 4 * _flat_epochs._XLA_SAVES_PER_STEP)
+    monkeypatch.setattr(_flat_epochs, "_XLA_SAVES_PER_UNIT", 0.0)
     x, y = data()
     model, reference = model_for(), model_for()
     stop = tf_keras.callbacks.EarlyStopping("loss", patience=10)

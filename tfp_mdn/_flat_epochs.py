@@ -23,7 +23,7 @@ from tfp_mdn.layers import (
 )
 from tfp_mdn.losses import negative_log_likelihood
 
-__all__ = ["FlatEpochs", "can_be_flat", "units_of"]
+__all__ = ["FlatEpochs", "can_be_flat", "units_of", "xla_after"]
 
 _HEADS = (
     MixtureNormal,
@@ -43,6 +43,12 @@ _STATELESS = (
     tf_keras.layers.Rescaling,
     *_HEADS,
 )
+
+# XLA takes about so many seconds to compile a network, and then saves so many at each step, and for
+# each unit of a layer in each row of a batch (`benchmarks/speed.py --sections xla` measures both).
+_XLA_COMPILE_SECONDS = 2.5
+_XLA_SAVES_PER_STEP = 1.1e-4
+_XLA_SAVES_PER_UNIT = 6e-9
 
 
 def can_be_flat(model: tf_keras.Model, y: tf.Tensor) -> bool:
@@ -77,6 +83,21 @@ def can_be_flat(model: tf_keras.Model, y: tf.Tensor) -> bool:
 def units_of(model: tf_keras.Model) -> int:
     """Return the number of units of all dense layers of a model."""
     return sum(layer.units for layer in leaves(model) if type(layer) is tf_keras.layers.Dense)
+
+
+def xla_after(
+    model: tf_keras.Model, num_steps: int, batch_size: int, *, may_stop: bool
+) -> int | None:
+    """Return after how many steps to compile with XLA: 0 for at once, None for never.
+
+    A run that may stop at any time compiles after the steps over which XLA would have saved what
+    compiling takes. Whenever it stops, it then takes less than twice the best choice's time.
+    """
+    saved = _XLA_SAVES_PER_STEP + _XLA_SAVES_PER_UNIT * batch_size * units_of(model)
+    enough = int(_XLA_COMPILE_SECONDS / saved)
+    if num_steps <= enough:
+        return None
+    return enough if may_stop else 0
 
 
 class FlatEpochs:
@@ -119,9 +140,9 @@ class FlatEpochs:
             for jit_compile in (False, True)
         )
 
-    def begin(self, xla_after: int | None) -> None:
+    def begin(self, after: int | None) -> None:
         """Begin a run that XLA compiles after so many steps: 0 for at once, None for never."""
-        self._xla_after, self._steps_done = xla_after, 0
+        self._xla_after, self._steps_done = after, 0
 
     def __call__(
         self, rows: Rows, orders: NDArray[np.int32], at_once: int = 1

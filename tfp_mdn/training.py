@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tfp_mdn._compiled import compile_as_usual, needs_keras, warn_of_point_loss
 from tfp_mdn._epochs import Judge, KerasEpochs, SpareModel, warn_not_finite
-from tfp_mdn._flat_epochs import FlatEpochs, can_be_flat, units_of
+from tfp_mdn._flat_epochs import FlatEpochs, can_be_flat, xla_after
 from tfp_mdn._keras import checked_callbacks, reject_keras3, reject_keras3_in_model
 from tfp_mdn._replica_batches import ReplicaBatches
 from tfp_mdn._strategies import agreed_generator, checked_strategy, fit_on_replicas
@@ -49,12 +49,6 @@ _ORDERS_PER_CALL = 4_000_000
 
 # Held-out rows in one step where only their mean negative log-likelihood is wanted.
 _JUDGED_AT_ONCE = 4096
-
-# XLA takes about so many seconds to compile a network, and then saves so many at each step, and for
-# each unit of a layer in each row of a batch (`benchmarks/speed.py --sections xla` measures both).
-_XLA_COMPILE_SECONDS = 2.5
-_XLA_SAVES_PER_STEP = 1.1e-4
-_XLA_SAVES_PER_UNIT = 6e-9
 
 # What the last call compiled for a model, so that training can go on without compiling again.
 _COMPILED: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
@@ -217,7 +211,7 @@ def fit_mdn(
         if jit_compile == "auto":
             steps = epochs * -(-rows.num_rows // batch_size)
             may_stop = not _only_read_logs(all_callbacks)
-            train_epochs.begin(_xla_after(model, steps, batch_size, may_stop=may_stop))
+            train_epochs.begin(xla_after(model, steps, batch_size, may_stop=may_stop))
         else:
             train_epochs.begin(0 if jit_compile else None)
     else:
@@ -298,21 +292,6 @@ def _train(
 
 def _only_read_logs(callbacks: Sequence[tf_keras.callbacks.Callback]) -> bool:
     return all(type(callback) in _ONLY_READS_LOGS for callback in callbacks)
-
-
-def _xla_after(
-    model: tf_keras.Model, num_steps: int, batch_size: int, *, may_stop: bool
-) -> int | None:
-    """Return after how many steps to compile with XLA: 0 for at once, None for never.
-
-    A run that may stop at any time compiles after the steps over which XLA would have saved what
-    compiling takes. Whenever it stops, it then takes less than twice the best choice's time.
-    """
-    saved = _XLA_SAVES_PER_STEP + _XLA_SAVES_PER_UNIT * batch_size * units_of(model)
-    enough = int(_XLA_COMPILE_SECONDS / saved)
-    if num_steps <= enough:
-        return None
-    return enough if may_stop else 0
 
 
 def _epochs_per_call(steps: int, num_rows: int) -> int:

@@ -12,12 +12,17 @@ import tf_keras
 
 from benchmarks.racers.tf_ways import FitMdn
 from benchmarks.racers.workloads import LEARNING_RATE, WORKLOADS, Workload
-from tfp_mdn._flat_epochs import FlatEpochs, units_of
+from tfp_mdn._flat_epochs import (
+    _XLA_COMPILE_SECONDS,
+    _XLA_SAVES_PER_STEP,
+    _XLA_SAVES_PER_UNIT,
+    FlatEpochs,
+    units_of,
+)
 from tfp_mdn._standard_losses import StandardLosses
 from tfp_mdn._training_rows import Rows
 from tfp_mdn.losses import negative_log_likelihood
 from tfp_mdn.models import build_mdn
-from tfp_mdn.training import _XLA_COMPILE_SECONDS, _XLA_SAVES_PER_STEP, _XLA_SAVES_PER_UNIT
 
 __all__ = ["break_even", "parts_of_a_step"]
 
@@ -84,7 +89,7 @@ def parts_of_a_step(name: str, seed: int) -> dict[str, float]:
     orders = tf.constant(workload.orders(seed, count))
     weights = tf.concat([tf.reshape(v, [-1]) for v in model.trainable_variables], 0)
     epochs = FlatEpochs(model, len(x), batch)
-    epochs.begin(xla_after=0)
+    epochs.begin(0)
     losses = StandardLosses(model)
     shapes = [variable.shape for variable in model.trainable_variables]
 
